@@ -5,7 +5,8 @@
 namespace common {
 namespace {
 
-// Length of the well-formed UTF-8 sequence at `i`, or 0. Overlong forms, surrogates and C1 controls count as ill-formed.
+// Length of the well-formed UTF-8 sequence at `i`, or 0. Overlong forms, surrogates and C1 controls
+// count as ill-formed.
 size_t utf8_length(std::string_view s, size_t i) {
   auto byte = [&](size_t k) { return static_cast<unsigned char>(s[k]); };
   const unsigned char lead = byte(i);

@@ -18,7 +18,7 @@ TEST(Error, ReadsAsOneLineWithOperationObjectCauseAndHint) {
 TEST(Escape, KeepsTextAndNeutralisesControlBytes) {
   EXPECT_EQ(escape("plain é €"), "plain é €");
   EXPECT_EQ(escape("\x1b[2J\n"), "\\x1b[2J\\x0a");
-  EXPECT_EQ(escape("\xc2\x9b"), "\\xc2\\x9b");          // C1 control sequence introducer
+  EXPECT_EQ(escape("\xc2\x9b"), "\\xc2\\x9b");           // C1 control sequence introducer
   EXPECT_EQ(escape("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // a surrogate
   EXPECT_EQ(escape("\xc3"), "\\xc3");                    // cut short
 }
@@ -48,7 +48,9 @@ TEST(WriteFileAtomically, ReplacesTheContentAndLeavesNoTemporary) {
 
 TEST(ScopeGuard, RunsUnlessDismissed) {
   int runs = 0;
-  { const ScopeGuard guard([&] { ++runs; }); }
+  {
+    const ScopeGuard guard([&] { ++runs; });
+  }
   {
     ScopeGuard guard([&] { ++runs; });
     guard.dismiss();
