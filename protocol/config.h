@@ -1,0 +1,26 @@
+// Reading and checking the ContainerVm message.
+#pragma once
+
+#include <string_view>
+
+#include "common/result.h"
+#include "protocol/container_vm.pb.h"
+
+namespace protocol {
+
+namespace pb = ::tether::v1;
+
+inline constexpr size_t kMaxConfigSize = 1U << 20U;
+inline constexpr std::string_view kFwCfgConfig = "opt/org.tether/config";
+inline constexpr std::string_view kLinkPort = "org.tether.link.0";
+inline constexpr std::string_view kJournalPort = "org.tether.journal.0";
+
+// Parses; EBADMSG when the bytes are no ContainerVm, E2BIG when there are too many.
+common::Result<pb::ContainerVm> parse_config(std::string_view bytes);
+
+// Refuses the first field whose value cannot be honoured: the error's object is the field's name
+// (volumes[1].path), its detail the value found and what is allowed. `secrets` are checked only
+// when present, since PID 1 sees a message without them.
+common::Status check_config(const pb::ContainerVm& config);
+
+}  // namespace protocol

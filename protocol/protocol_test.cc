@@ -1,0 +1,207 @@
+#include <gtest/gtest.h>
+
+#include "protocol/config.h"
+#include "protocol/journal.h"
+#include "protocol/stage.h"
+#include "protocol/stdio.h"
+
+namespace protocol {
+namespace {
+
+std::string record(uint64_t number, std::string_view payload) {
+  JournalRecord r;
+  r.number = number;
+  r.kind = EventKind::kOutput;
+  r.payload = payload;
+  std::string out(kJournalHeaderSize + payload.size() + 4, '\0');
+  EXPECT_EQ(encode_record(r, out.data(), out.size()), out.size());
+  return out;
+}
+
+TEST(Journal, GivesBackEveryRecord) {
+  const std::string bytes = record(1, "one") + record(2, "") + record(3, std::string(1000, '\0'));
+  JournalReader reader(bytes);
+  for (uint64_t n = 1; n <= 3; ++n) {
+    const auto r = reader.next();
+    ASSERT_TRUE(r);
+    EXPECT_EQ(r->number, n);
+  }
+  EXPECT_FALSE(reader.next());
+  EXPECT_EQ(reader.position(), bytes.size());
+}
+
+TEST(Journal, ATornTailCostsTheLastRecordOnly) {
+  const std::string whole = record(1, "one") + record(2, "two");
+  for (size_t cut = record(1, "one").size(); cut < whole.size(); ++cut) {
+    const std::string torn = whole.substr(0, cut);
+    JournalReader reader(torn);
+    ASSERT_TRUE(reader.next());
+    EXPECT_FALSE(reader.next()) << cut;
+  }
+}
+
+TEST(Journal, AnyDamagedByteCostsThatRecordAlone) {
+  const std::string first = record(1, "first");
+  const std::string second = record(2, "second");
+  for (size_t at = 0; at < first.size(); ++at) {
+    std::string bytes = first + second;
+    bytes[at] = static_cast<char>(bytes[at] ^ 0x41);
+    JournalReader reader(bytes);
+    const auto r = reader.next();
+    ASSERT_TRUE(r) << at;
+    EXPECT_EQ(r->payload, "second") << at;
+    EXPECT_EQ(reader.damaged_bytes(), first.size());
+  }
+}
+
+TEST(Journal, ARecordThatDoesNotFitIsNotWritten) {
+  JournalRecord r;
+  r.payload = "x";
+  char small[kJournalHeaderSize];
+  EXPECT_EQ(encode_record(r, small, sizeof small), 0U);
+}
+
+TEST(Stdio, FramesSurviveEveryCut) {
+  const std::string bytes = encode_frame(StdioType::kData, Stream::kStdout, 7, "hello") +
+                            encode_frame(StdioType::kEof, Stream::kStdout, 12);
+  for (size_t cut = 0; cut <= bytes.size(); ++cut) {
+    StdioReader reader;
+    std::string payload;
+    int frames = 0;
+    for (const auto& part : {bytes.substr(0, cut), bytes.substr(cut)}) {
+      reader.feed(part);
+      while (const auto frame = reader.next()) {
+        payload += frame->payload;
+        ++frames;
+      }
+    }
+    EXPECT_EQ(frames, 2);
+    EXPECT_EQ(payload, "hello");
+  }
+}
+
+TEST(Stdio, RefusesWhatIsNotAFrame) {
+  std::string bytes = encode_frame(StdioType::kData, Stream::kStdout, 0, "x");
+  for (const auto& [at, value] : {std::pair{0, 0}, {0, 99}, {1, 3}, {2, 1}, {7, 1}}) {
+    std::string wrong = bytes;
+    wrong[static_cast<size_t>(at)] = static_cast<char>(value);
+    StdioReader reader;
+    reader.feed(wrong);
+    EXPECT_FALSE(reader.next());
+    EXPECT_TRUE(reader.bad()) << at;
+  }
+}
+
+TEST(Stdio, PayloadsGoRoundAndRefuseAnyOtherLength) {
+  StdioAttach attach;
+  attach.session = 3;
+  attach.stdout_offset = StdioAttach::kFromOldest;
+  attach.writer[15] = std::byte{9};
+  const std::string bytes = encode(attach);
+  EXPECT_EQ(bytes.size(), 56U);
+  ASSERT_TRUE(decode_attach(bytes));
+  EXPECT_EQ(decode_attach(bytes)->writer, attach.writer);
+  EXPECT_EQ(decode_attach(bytes)->stdout_offset, StdioAttach::kFromOldest);
+  EXPECT_FALSE(decode_attach(bytes.substr(1)));
+  EXPECT_FALSE(decode_attach(bytes + "x"));
+  EXPECT_FALSE(decode_attached("short"));
+  EXPECT_FALSE(decode_exit("short"));
+  StdioExit exit;
+  exit.exit_code = 137;
+  exit.signal = 9;
+  exit.object = std::string(300, 'o');
+  EXPECT_EQ(decode_exit(encode(exit))->object.size(), 256U);
+}
+
+pb::ContainerVm good() {
+  pb::ContainerVm config;
+  config.set_version(1);
+  config.set_id(std::string(64, 'a'));
+  config.mutable_root()->mutable_image()->set_serial("image");
+  config.mutable_root()->mutable_image()->set_file_system("squashfs");
+  config.mutable_primary()->add_argv("true");
+  config.add_links()->mutable_virtio_serial()->set_port(std::string(kLinkPort));
+  return config;
+}
+
+TEST(Config, AGoodOneIsTaken) {
+  EXPECT_TRUE(check_config(good()).has_value());
+  EXPECT_TRUE(check_config(*parse_config(good().SerializeAsString())).has_value());
+}
+
+TEST(Config, EveryBadFieldIsRefusedByItsName) {
+  struct Case {
+    std::string field;
+    void (*spoil)(pb::ContainerVm&);
+  };
+  const Case cases[] = {
+      {"version", [](auto& c) { c.set_version(2); }},
+      {"id", [](auto& c) { c.set_id("xyz"); }},
+      {"hostname", [](auto& c) { c.set_hostname(std::string(65, 'h')); }},
+      {"secrets.link_key", [](auto& c) { c.mutable_secrets()->set_link_key("short"); }},
+      {"root", [](auto& c) { c.clear_root(); }},
+      {"root.image", [](auto& c) { c.mutable_root()->clear_image(); }},
+      {"root.image.serial", [](auto& c) { c.mutable_root()->mutable_image()->set_serial("a/b"); }},
+      {"root.image.file_system",
+       [](auto& c) { c.mutable_root()->mutable_image()->set_file_system("ntfs"); }},
+      {"root.read_only",
+       [](auto& c) {
+         c.mutable_root()->set_read_only(true);
+         c.mutable_root()->mutable_writable()->set_serial("rw");
+       }},
+      {"volumes[0].path",
+       [](auto& c) {
+         auto* v = c.add_volumes();
+         v->mutable_disk()->set_serial("v");
+         v->mutable_disk()->set_file_system("ext4");
+         v->set_path("/a/../b");
+       }},
+      {"volumes[0].disk.serial",
+       [](auto& c) {
+         auto* v = c.add_volumes();
+         v->mutable_disk()->set_serial("image");
+         v->mutable_disk()->set_file_system("ext4");
+         v->set_path("/data");
+       }},
+      {"primary", [](auto& c) { c.clear_primary(); }},
+      {"primary.argv", [](auto& c) { c.mutable_primary()->clear_argv(); }},
+      {"primary.argv[1]", [](auto& c) { c.mutable_primary()->add_argv(std::string("a\0b", 3)); }},
+      {"primary.env[0]", [](auto& c) { c.mutable_primary()->add_env("=x"); }},
+      {"primary.working_dir", [](auto& c) { c.mutable_primary()->set_working_dir("tmp"); }},
+      {"primary.stop_signal", [](auto& c) { c.mutable_primary()->set_stop_signal(65); }},
+      {"links", [](auto& c) { c.clear_links(); }},
+      {"links[1]", [](auto& c) { c.add_links(); }},
+      {"links[0].uart.index", [](auto& c) { c.mutable_links(0)->mutable_uart()->set_index(4); }},
+  };
+  for (const auto& [field, spoil] : cases) {
+    auto config = good();
+    spoil(config);
+    const auto status = check_config(config);
+    ASSERT_TRUE(status.has_error()) << field;
+    EXPECT_EQ(status.error().object, field);
+  }
+}
+
+TEST(Config, BytesThatAreNoMessageAreRefused) {
+  EXPECT_EQ(parse_config("\xff\xff\xff").error().code.value(), EBADMSG);
+  EXPECT_EQ(parse_config(std::string(kMaxConfigSize + 1, ' ')).error().code.value(), E2BIG);
+}
+
+TEST(Config, UnknownFieldsAreKept) {
+  std::string bytes = good().SerializeAsString() + "\xf2\x3f\x01x";  // field 1022, one byte
+  auto config = *parse_config(bytes);
+  EXPECT_TRUE(check_config(config).has_value());
+  EXPECT_NE(config.SerializeAsString().find("\xf2\x3f\x01x"), std::string::npos);
+}
+
+TEST(Stage, ExitCodesAreDockers) {
+  EXPECT_EQ(exit_code_for(Stage::kFindProgram, ENOENT), 127);
+  EXPECT_EQ(exit_code_for(Stage::kExec, EACCES), 126);
+  EXPECT_EQ(exit_code_for(Stage::kMountImage, ENOENT), 125);
+  for (uint16_t s = 0; s <= static_cast<uint16_t>(Stage::kInternal); ++s) {
+    EXPECT_NE(stage_name(static_cast<Stage>(s)), "unknown stage") << s;
+  }
+}
+
+}  // namespace
+}  // namespace protocol

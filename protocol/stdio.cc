@@ -1,0 +1,140 @@
+#include "protocol/stdio.h"
+
+#include "protocol/bytes.h"
+
+namespace protocol {
+namespace {
+constexpr size_t kMaxObject = 256;
+}
+
+void encode_header(const StdioHeader& header, std::array<std::byte, kStdioHeaderSize>& out) {
+  std::string bytes;
+  put(bytes, static_cast<uint8_t>(header.type));
+  put(bytes, static_cast<uint8_t>(header.stream));
+  put(bytes, uint16_t{0});
+  put(bytes, header.length);
+  put(bytes, header.offset);
+  std::memcpy(out.data(), bytes.data(), out.size());
+}
+
+std::optional<StdioHeader> decode_header(std::span<const std::byte, kStdioHeaderSize> bytes) {
+  FieldReader in({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  const auto type = in.get<uint8_t>();
+  const auto stream = in.get<uint8_t>();
+  const auto flags = in.get<uint16_t>();
+  StdioHeader header;
+  header.length = in.get<uint32_t>();
+  header.offset = in.get<uint64_t>();
+  if (type < static_cast<uint8_t>(StdioType::kAttach) ||
+      type > static_cast<uint8_t>(StdioType::kGap)) {
+    return std::nullopt;
+  }
+  if (stream > static_cast<uint8_t>(Stream::kStderr) || flags != 0) return std::nullopt;
+  if (header.length > kStdioMaxPayload) return std::nullopt;
+  header.type = static_cast<StdioType>(type);
+  header.stream = static_cast<Stream>(stream);
+  return header;
+}
+
+std::string encode_frame(StdioType type, Stream stream, uint64_t offset, std::string_view payload) {
+  std::array<std::byte, kStdioHeaderSize> header{};
+  encode_header({type, stream, static_cast<uint32_t>(payload.size()), offset}, header);
+  std::string frame(reinterpret_cast<const char*>(header.data()), header.size());
+  frame += payload;
+  return frame;
+}
+
+std::string encode(const StdioAttach& attach) {
+  std::string out;
+  put(out, attach.session);
+  put(out, attach.flags);
+  out.append(reinterpret_cast<const char*>(attach.writer.data()), attach.writer.size());
+  put(out, attach.stdout_offset);
+  put(out, attach.stderr_offset);
+  put(out, attach.rows);
+  put(out, attach.columns);
+  out.append(12, '\0');
+  return out;
+}
+
+std::optional<StdioAttach> decode_attach(std::string_view payload) {
+  FieldReader in(payload);
+  StdioAttach attach;
+  attach.session = in.get<uint32_t>();
+  attach.flags = in.get<uint32_t>();
+  in.get_bytes(attach.writer.data(), attach.writer.size());
+  attach.stdout_offset = in.get<uint64_t>();
+  attach.stderr_offset = in.get<uint64_t>();
+  attach.rows = in.get<uint16_t>();
+  attach.columns = in.get<uint16_t>();
+  std::array<char, 12> reserved{};
+  in.get_bytes(reserved.data(), reserved.size());
+  if (!in.ok() || !in.rest().empty()) return std::nullopt;
+  return attach;
+}
+
+std::string encode(const StdioAttached& attached) {
+  std::string out;
+  put(out, attached.session);
+  put(out, attached.flags);
+  put(out, attached.stdin_offset);
+  put(out, attached.stdout_offset);
+  put(out, attached.stderr_offset);
+  return out;
+}
+
+std::optional<StdioAttached> decode_attached(std::string_view payload) {
+  FieldReader in(payload);
+  StdioAttached attached;
+  attached.session = in.get<uint32_t>();
+  attached.flags = in.get<uint32_t>();
+  attached.stdin_offset = in.get<uint64_t>();
+  attached.stdout_offset = in.get<uint64_t>();
+  attached.stderr_offset = in.get<uint64_t>();
+  if (!in.ok() || !in.rest().empty()) return std::nullopt;
+  return attached;
+}
+
+std::string encode(const StdioExit& exit) {
+  std::string out;
+  put(out, exit.exit_code);
+  put(out, exit.signal);
+  put(out, exit.stage);
+  put(out, uint16_t{0});
+  put(out, exit.errno_value);
+  out += std::string_view(exit.object).substr(0, kMaxObject);
+  return out;
+}
+
+std::optional<StdioExit> decode_exit(std::string_view payload) {
+  FieldReader in(payload);
+  StdioExit exit;
+  exit.exit_code = in.get<uint32_t>();
+  exit.signal = in.get<uint32_t>();
+  exit.stage = in.get<uint16_t>();
+  in.get<uint16_t>();
+  exit.errno_value = in.get<uint32_t>();
+  if (!in.ok() || in.rest().size() > kMaxObject) return std::nullopt;
+  exit.object = in.rest();
+  return exit;
+}
+
+std::optional<StdioReader::Frame> StdioReader::next() {
+  if (consumed_ > 0) {
+    buffer_.erase(0, consumed_);
+    consumed_ = 0;
+  }
+  if (bad_ || buffer_.size() < kStdioHeaderSize) return std::nullopt;
+  const auto* start = reinterpret_cast<const std::byte*>(buffer_.data());
+  const auto header =
+      decode_header(std::span<const std::byte, kStdioHeaderSize>(start, kStdioHeaderSize));
+  if (!header) {
+    bad_ = true;
+    return std::nullopt;
+  }
+  if (buffer_.size() - kStdioHeaderSize < header->length) return std::nullopt;
+  consumed_ = kStdioHeaderSize + header->length;
+  return Frame{*header, std::string_view(buffer_).substr(kStdioHeaderSize, header->length)};
+}
+
+}  // namespace protocol

@@ -1,0 +1,125 @@
+// The `stdio` service: one connection an attach, end to end between client and agent.
+//
+// Frames in both directions, little-endian, each a 16-byte header and `length` bytes:
+//   0 u8 type | 1 u8 stream | 2 u16 flags (0) | 4 u32 length (at most kMaxPayload) | 8 u64 offset
+// The client begins with ATTACH; the agent answers ATTACHED or ERROR. Then, for each output stream,
+// DATA at strictly increasing offsets without holes (a GAP frame names what was dropped), EOF once,
+// after all data; EXIT once, after all EOFs. The client ACKs offsets after its own write returned,
+// and EXIT with EXIT_ACK. Input goes as DATA on stream 0 with the writer's own offsets from 0; the
+// agent ACKs what the session accepted; EOF closes it. A client that reconnects resumes by offsets:
+// nothing is lost, nothing repeated.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace protocol {
+
+inline constexpr size_t kStdioHeaderSize = 16;
+inline constexpr size_t kStdioMaxPayload = 64 * 1024;
+
+enum class StdioType : uint8_t {
+  kAttach = 1,    // client: payload is StdioAttach
+  kAttached = 2,  // agent: payload is StdioAttached
+  kData = 3,
+  kAck =
+      4,  // offset: everything below it has arrived; stream 0 by the agent, 1 and 2 by the client
+  kEof = 5,      // offset: where the stream ends
+  kResize = 6,   // client: payload u16 rows, u16 columns
+  kExit = 7,     // agent: payload is StdioExit
+  kExitAck = 8,  // client
+  kError = 9,    // agent: payload is text, one line; the connection ends
+  kGap = 10,     // agent: output before `offset` was dropped by policy; length 0
+};
+
+enum class Stream : uint8_t {
+  kStdin = 0,
+  kStdout = 1,
+  kStderr = 2
+};  // a TTY uses kStdout for its output
+
+struct StdioHeader {
+  StdioType type = StdioType::kData;
+  Stream stream = Stream::kStdin;
+  uint32_t length = 0;
+  uint64_t offset = 0;
+};
+
+// ATTACH payload, 56 bytes: u32 session (0: primary), u32 flags, 16-byte writer id, u64 stdout
+// offset, u64 stderr offset, u16 rows, u16 columns, 12 bytes zero.
+struct StdioAttach {
+  static constexpr uint32_t kWantStdin = 1;
+  static constexpr uint32_t kWantOutput = 2;
+  static constexpr uint64_t kFromOldest = ~uint64_t{0};  // as an offset: the oldest byte still held
+  uint32_t session = 0;
+  uint32_t flags = kWantOutput;
+  std::array<std::byte, 16> writer{};
+  uint64_t stdout_offset = 0;
+  uint64_t stderr_offset = 0;
+  uint16_t rows = 0;
+  uint16_t columns = 0;
+};
+
+// ATTACHED payload, 32 bytes: u32 session, u32 flags (1: the session has a TTY, 2: its stdin is
+// open), u64 accepted stdin offset of this writer, u64 first stdout offset, u64 first stderr
+// offset.
+struct StdioAttached {
+  static constexpr uint32_t kTty = 1;
+  static constexpr uint32_t kStdinOpen = 2;
+  uint32_t session = 0;
+  uint32_t flags = 0;
+  uint64_t stdin_offset = 0;
+  uint64_t stdout_offset = 0;
+  uint64_t stderr_offset = 0;
+};
+
+// EXIT payload: u32 exit code (as Docker's), u32 signal, u16 stage, u16 zero, u32 errno, then the
+// failure's object (at most 256 bytes). `stage` other than none: the session never started.
+struct StdioExit {
+  uint32_t exit_code = 0;
+  uint32_t signal = 0;
+  uint16_t stage = 0;
+  uint32_t errno_value = 0;
+  std::string object;
+};
+
+// Encoders append to `out`; decoders give nothing when the bytes are not well formed.
+void encode_header(const StdioHeader& header, std::array<std::byte, kStdioHeaderSize>& out);
+std::optional<StdioHeader> decode_header(std::span<const std::byte, kStdioHeaderSize> bytes);
+std::string encode_frame(StdioType type, Stream stream, uint64_t offset,
+                         std::string_view payload = {});
+
+std::string encode(const StdioAttach& attach);
+std::string encode(const StdioAttached& attached);
+std::string encode(const StdioExit& exit);
+std::optional<StdioAttach> decode_attach(std::string_view payload);
+std::optional<StdioAttached> decode_attached(std::string_view payload);
+std::optional<StdioExit> decode_exit(std::string_view payload);
+
+// Cuts a byte stream into frames. Feed bytes; take frames until there is none. Holds at most one
+// frame.
+class StdioReader {
+ public:
+  struct Frame {
+    StdioHeader header;
+    std::string_view payload;  // valid until the next call
+  };
+  // Appends bytes read from the connection.
+  void feed(std::string_view bytes) { buffer_.append(bytes); }
+  // The next whole frame, if there is one. After bad() there is none any more.
+  std::optional<Frame> next();
+  // True once a header was malformed: the peer misbehaves, close the connection.
+  bool bad() const { return bad_; }
+
+ private:
+  std::string buffer_;
+  size_t consumed_ = 0;
+  bool bad_ = false;
+};
+
+}  // namespace protocol
