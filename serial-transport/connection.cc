@@ -1,0 +1,131 @@
+#include "serial-transport/connection.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "serial-transport/endpoint_state.h"
+
+namespace serial_transport {
+
+Connection::Connection(std::shared_ptr<EndpointState> endpoint, ConnectionId id,
+                       std::string service)
+    : endpoint_(std::move(endpoint)), id_(id), service_(std::move(service)) {}
+
+Connection::~Connection() {
+  if (!live_) return;
+  if (!finished_) {
+    reset();
+    return;
+  }
+  endpoint_->core().abandon(id_);
+  endpoint_->forget(id_);
+  endpoint_->poke();
+}
+
+Connection::executor_type Connection::get_executor() const { return endpoint_->executor(); }
+
+void Connection::begin_read(asio::mutable_buffer buffer, IoHandler handler) {
+  if (reader_) return handler.post(asio::error::already_started, 0);
+  read_buffer_ = buffer;
+  reader_ = std::move(handler);
+  reader_.on_cancel([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->reader_.post(asio::error::operation_aborted, 0);
+  });
+  try_read();
+}
+
+void Connection::try_read() {
+  if (!reader_) return;
+  const size_t held = received_.size() - consumed_;
+  if (held > 0 || read_buffer_.size() == 0) {
+    const size_t size = std::min(held, read_buffer_.size());
+    if (size > 0) std::memcpy(read_buffer_.data(), received_.data() + consumed_, size);
+    consumed_ += size;
+    if (consumed_ == received_.size()) {
+      received_.clear();
+      consumed_ = 0;
+    }
+    if (live_ && size > 0) {
+      endpoint_->core().consumed(id_, size);
+      endpoint_->poke();
+    }
+    return reader_.post({}, size);
+  }
+  if (fin_) return reader_.post(asio::error::eof, 0);
+  if (!live_) reader_.post(error_, 0);
+}
+
+void Connection::begin_write(asio::const_buffer buffer, IoHandler handler) {
+  if (writer_) return handler.post(asio::error::already_started, 0);
+  write_buffer_ = buffer;
+  writer_ = std::move(handler);
+  writer_.on_cancel([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->writer_.post(asio::error::operation_aborted, 0);
+  });
+  try_write();
+}
+
+void Connection::try_write() {
+  if (!writer_) return;
+  if (finished_) return writer_.post(asio::error::broken_pipe, 0);
+  if (!live_) return writer_.post(error_, 0);
+  const auto* bytes = static_cast<const std::byte*>(write_buffer_.data());
+  const size_t taken = endpoint_->core().write(id_, {bytes, write_buffer_.size()});
+  if (taken == 0 && write_buffer_.size() > 0) return;  // on_writable follows
+  endpoint_->poke();
+  writer_.post({}, taken);
+}
+
+void Connection::shutdown_write() {
+  if (!live_ || std::exchange(finished_, true)) return;
+  try_write();
+  endpoint_->core().finish(id_);
+  endpoint_->poke();
+}
+
+void Connection::reset(Reason reason) {
+  if (!live_) return;
+  endpoint_->core().reset(id_, reason);
+  endpoint_->forget(id_);
+  endpoint_->poke();
+  received_.clear();
+  consumed_ = 0;
+  fin_ = false;
+  on_end(asio::error::operation_aborted);
+}
+
+void Connection::cancel() {
+  reader_.post(asio::error::operation_aborted, 0);
+  writer_.post(asio::error::operation_aborted, 0);
+}
+
+void Connection::on_data(std::span<const std::byte> bytes) {
+  if (reader_ && received_.empty() && read_buffer_.size() > 0) {  // straight to who waits for it
+    const size_t size = std::min(bytes.size(), read_buffer_.size());
+    if (size == 0) return;
+    std::memcpy(read_buffer_.data(), bytes.data(), size);
+    bytes = bytes.subspan(size);
+    endpoint_->core().consumed(id_, size);
+    endpoint_->poke();
+    reader_.post({}, size);
+  }
+  if (consumed_ > received_.size() / 2) {
+    received_.erase(received_.begin(), received_.begin() + static_cast<ptrdiff_t>(consumed_));
+    consumed_ = 0;
+  }
+  received_.insert(received_.end(), bytes.begin(), bytes.end());
+}
+
+void Connection::on_fin() {
+  fin_ = true;
+  try_read();
+}
+
+void Connection::on_end(ErrorCode error) {
+  live_ = false;
+  error_ = error;
+  try_read();
+  try_write();
+}
+
+}  // namespace serial_transport

@@ -1,0 +1,29 @@
+#include "serial-transport/endpoint.h"
+
+#include "serial-transport/endpoint_state.h"
+
+namespace serial_transport {
+
+Endpoint::Endpoint(asio::any_io_executor executor, EndpointOptions options, LinkOpener opener)
+    : state_(std::make_shared<EndpointState>(std::move(executor), options, std::move(opener))) {}
+Endpoint::~Endpoint() { state_->close(); }
+void Endpoint::start() { state_->start(); }
+void Endpoint::close() { state_->close(); }
+void Endpoint::cancel() { state_->cancel_connects(); }
+bool Endpoint::link_up() const { return state_->core().session_up(); }
+asio::any_io_executor Endpoint::get_executor() const { return state_->executor(); }
+
+void Endpoint::listen(std::string service, TrafficClass traffic, OnConnection on_connection) {
+  state_->listeners[std::move(service)] = {traffic, std::move(on_connection)};
+}
+void Endpoint::listen(std::string service, OnConnection on_connection) {
+  state_->listeners[std::move(service)] = {std::nullopt, std::move(on_connection)};
+}
+void Endpoint::on_link_change(std::function<void(bool)> callback) {
+  state_->link_callback = std::move(callback);
+}
+void Endpoint::begin_connect(std::string service, TrafficClass traffic, ConnectHandler handler) {
+  state_->connect(std::move(service), traffic, std::move(handler));
+}
+
+}  // namespace serial_transport
