@@ -4,6 +4,7 @@
 # tree: a directory of symbolic links that holds itself and the folders it may use, nothing else, so an
 # include across the layers does not compile.
 
+get_filename_component(TETHER_ROOT ${CMAKE_CURRENT_LIST_DIR}/.. ABSOLUTE)
 set(TETHER_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
     -Wold-style-cast -Wcast-qual -Wformat=2 -Werror
     # g++ 12 sees overlaps in std::string's operator+ that are not there (its bug 105651).
@@ -22,7 +23,7 @@ function(tether_view out)
   file(MAKE_DIRECTORY ${view})
   foreach(folder IN LISTS ARGN)
     if(NOT EXISTS ${view}/${folder})
-      file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${folder} ${view}/${folder} SYMBOLIC)
+      file(CREATE_LINK ${TETHER_ROOT}/${folder} ${view}/${folder} SYMBOLIC)
     endif()
   endforeach()
   set(${out} ${view} PARENT_SCOPE)

@@ -18,7 +18,10 @@ common::Error refuse(std::string field, std::string why) {
 }
 
 std::string quoted(std::string_view value) {
-  return "'" + common::escape(value.substr(0, 80)) + "'";
+  std::string text = "'";
+  text += common::escape(value.substr(0, 80));
+  text += '\'';
+  return text;
 }
 
 bool has_nul(std::string_view s) { return s.find('\0') != std::string_view::npos; }
@@ -35,6 +38,15 @@ Status check_disk(const pb::Disk& disk, const std::string& field,
     return refuse(field + ".file_system", quoted(disk.file_system()) + ", want one of " + names);
   }
   return {};
+}
+
+// It becomes a line of /etc/hosts, where a blank or a newline would be another name or entry.
+bool good_hostname(std::string_view name) {
+  const auto good = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '_' || c == '.';
+  };
+  return name.size() <= 64 && std::all_of(name.begin(), name.end(), good);
 }
 
 // Absolute, normalised, no "..": what a mount point may be.
@@ -153,8 +165,9 @@ common::Status check_config(const pb::ContainerVm& config) {
   if (config.id().size() != 64 || !std::all_of(config.id().begin(), config.id().end(), hex)) {
     return refuse("id", quoted(config.id()) + ", want 64 lower-case hex digits");
   }
-  if (config.hostname().size() > 64 || has_nul(config.hostname())) {
-    return refuse("hostname", quoted(config.hostname()) + ", want at most 64 bytes");
+  if (!good_hostname(config.hostname())) {
+    return refuse("hostname", quoted(config.hostname()) +
+                                  ", want at most 64 letters, digits, '-', '_' and '.'");
   }
   if (config.has_secrets() && config.secrets().link_key().size() != 32) {
     return refuse("secrets.link_key",

@@ -138,6 +138,7 @@ TEST(Config, EveryBadFieldIsRefusedByItsName) {
       {"version", [](auto& c) { c.set_version(2); }},
       {"id", [](auto& c) { c.set_id("xyz"); }},
       {"hostname", [](auto& c) { c.set_hostname(std::string(65, 'h')); }},
+      {"hostname", [](auto& c) { c.set_hostname("a\n127.0.0.1 bank.example"); }},
       {"secrets.link_key", [](auto& c) { c.mutable_secrets()->set_link_key("short"); }},
       {"root", [](auto& c) { c.clear_root(); }},
       {"root.image", [](auto& c) { c.mutable_root()->clear_image(); }},

@@ -1,0 +1,94 @@
+// From the kernel's first call to a machine in which the rest of the agent can work.
+#include <sys/mount.h>
+
+#include "tether/boot/boot_table.h"
+#include "tether/session/launch.h"
+
+namespace tether {
+namespace {
+
+constexpr unsigned long kPlain = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+constexpr const char* kOwnRoot = "/root.new";
+
+BootRow enter_root_row() {
+  BootRow row;
+  row.action = BootRow::Action::kEnterRoot;
+  row.target = kOwnRoot;
+  return row;
+}
+
+BootRow loopback_row() {
+  BootRow row;
+  row.action = BootRow::Action::kLoopback;
+  row.object = "lo";
+  return row;
+}
+
+void add_file_systems(std::vector<BootRow>& rows) {
+  rows.push_back(mount_row("proc", "/proc", kPlain, ""));
+  rows.push_back(mount_row("sysfs", "/sys", kPlain, ""));
+  rows.push_back(mount_row("devtmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "mode=0755"));
+  rows.push_back(directory_row("/dev/pts"));
+  rows.push_back(
+      mount_row("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "ptmxmode=0600,mode=0600", false));
+  rows.push_back(mount_row("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755,size=16m"));
+  rows.push_back(link_row("/proc/self/fd", "/dev/fd"));
+  rows.push_back(link_row("/proc/self/fd/0", "/dev/stdin"));
+  rows.push_back(link_row("/proc/self/fd/1", "/dev/stdout"));
+  rows.push_back(link_row("/proc/self/fd/2", "/dev/stderr"));
+}
+
+// The agent in a group of its own, so that nothing which is done to the container's reaches it.
+void add_cgroups(std::vector<BootRow>& rows) {
+  const std::string root = "/sys/fs/cgroup";
+  rows.push_back(mount_row("cgroup2", root, kPlain, "nsdelegate"));
+  // One by one: a kernel that lacks one of them still gives the others.
+  for (const char* controller : {"+cpu", "+cpuset", "+io", "+memory", "+pids"}) {
+    rows.push_back(write_row(root + "/cgroup.subtree_control", controller));
+  }
+  rows.push_back(directory_row(root + "/agent"));
+  rows.push_back(directory_row(kContainerCgroup));
+  rows.push_back(write_row(root + "/agent/cgroup.procs", "0", true));
+  rows.push_back(write_row("/proc/self/oom_score_adj", "-1000", true));
+}
+
+// What Docker's hosts have set and a bare kernel has not.
+void add_settings(std::vector<BootRow>& rows) {
+  static constexpr std::pair<const char*, const char*> kSettings[] = {
+      {"fs/protected_hardlinks", "1"},
+      {"fs/protected_symlinks", "1"},
+      {"fs/protected_fifos", "1"},
+      {"fs/protected_regular", "2"},
+      {"kernel/ctrl-alt-del", "0"},
+      {"kernel/dmesg_restrict", "1"},
+      {"net/ipv4/ip_unprivileged_port_start", "0"},
+      {"net/ipv4/ping_group_range", "0 2147483647"},
+  };
+  for (const auto& [name, value] : kSettings) {
+    rows.push_back(write_row(std::string("/proc/sys/") + name, value));
+  }
+}
+
+}  // namespace
+
+std::vector<BootRow> early_rows() {
+  std::vector<BootRow> rows;
+  // The initramfs cannot be pivoted away from, so that a container would always keep it below its
+  // own root. On a tmpfs of its own the agent can be left behind.
+  rows.push_back(directory_row(kOwnRoot));
+  rows.push_back(
+      mount_row("tmpfs", kOwnRoot, MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=1m"));
+  for (const char* name : {"/dev", "/proc", "/sys", "/run"}) {
+    rows.push_back(directory_row(std::string(kOwnRoot) + name));
+  }
+  rows.push_back(enter_root_row());
+  add_file_systems(rows);
+  add_cgroups(rows);
+  add_settings(rows);
+  rows.push_back(loopback_row());
+  return rows;
+}
+
+StageResult<void> mount_early() { return run_rows(early_rows(), real_system()); }
+
+}  // namespace tether

@@ -1,0 +1,141 @@
+// Assembling the container's root, and taking it apart at the end.
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "common/io.h"
+#include "tether/boot/container_files.h"
+#include "tether/boot/devices.h"
+#include "tether/boot/helper.h"
+#include "tether/boot/in_root.h"
+#include "tether/boot/mount_list.h"
+#include "tether/boot/root_plan.h"
+#include "tether/session/launch.h"
+#include "tether/supervisor/clock.h"
+
+namespace tether {
+namespace {
+
+using protocol::Stage;
+
+constexpr int kDefaultDiskTimeoutMs = 10000;
+constexpr int kMountTimeoutMs = 120000;  // a large journal may have to be replayed
+constexpr uint32_t kDefaultPids = 16384;
+constexpr size_t kMaxMountList = 1U << 20U;
+constexpr int kReapTurnMs = 20;
+
+StageResult<void> mount_volume(int root, const VolumeMount& volume) {
+  auto point = make_directories_in_root(root, volume.path);
+  if (point.has_error()) return StageError{Stage::kMountVolume, point.error()};
+  const std::string target = "/proc/self/fd/" + std::to_string(point->get());
+  const unsigned long flags = volume.read_only ? MS_RDONLY : 0;
+  if (::mount(volume.device.c_str(), target.c_str(), "ext4", flags, nullptr) != 0) {
+    return StageError{Stage::kMountVolume,
+                      common::errno_error("mount", volume.path, "ext4 on " + volume.device)};
+  }
+  return {};
+}
+
+std::string hostname_of(const protocol::pb::ContainerVm& config) {
+  return config.hostname().empty() ? config.id().substr(0, 12) : config.hostname();
+}
+
+StageResult<void> assemble(const protocol::pb::ContainerVm& config, const DiskFinder& find) {
+  const auto rows = root_rows(config.root(), find);
+  if (rows.has_error()) return rows.error();
+  const auto volumes = volume_mounts(config, find);
+  if (volumes.has_error()) return volumes.error();
+  if (auto done = run_rows(*rows, real_system()); done.has_error()) return done;
+  const auto root = common::open_file(kContainerRoot, O_PATH | O_DIRECTORY);
+  if (root.has_error()) return StageError{Stage::kMountRoot, root.error()};
+  for (const VolumeMount& volume : *volumes) {
+    if (auto done = mount_volume(root->get(), volume); done.has_error()) return done;
+  }
+  const auto files = write_container_files(root->get(), hostname_of(config));
+  if (files.has_error()) return StageError{Stage::kContainerFiles, files.error()};
+  return {};
+}
+
+void unmount(const std::string& path) {
+  if (::umount2(path.c_str(), UMOUNT_NOFOLLOW) == 0) return;
+  // Somebody still holds it: what can be had is that nothing more is written.
+  ::mount(nullptr, path.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr);
+  ::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+}
+
+StageResult<void> unmount_all() {
+  const auto list = common::read_file("/proc/self/mounts", kMaxMountList);
+  if (list.has_value()) {
+    for (const std::string& path : mounts_below(*list, "/run/tether/")) unmount(path);
+  }
+  ::sync();
+  return {};
+}
+
+bool populated(int events) {
+  char text[128] = {};
+  const ssize_t n = ::pread(events, text, sizeof text - 1, 0);
+  return n > 0 && std::strstr(text, "populated 1") != nullptr;
+}
+
+// Dead processes of the container hold its namespaces, and these its mounts, until they are reaped.
+void kill_container(uint64_t deadline_ms) {
+  const std::string group = kContainerCgroup;
+  real_system().write_file(group + "/cgroup.kill", "1");
+  const common::UniqueFd events(::open((group + "/cgroup.events").c_str(), O_RDONLY | O_CLOEXEC));
+  while (events && populated(events.get()) && now_ms() < deadline_ms) {
+    pollfd waiting{events.get(), POLLPRI, 0};
+    ::poll(&waiting, 1, kReapTurnMs);
+    while (::waitpid(-1, nullptr, WNOHANG | __WALL) > 0) {
+    }
+  }
+  while (::waitpid(-1, nullptr, WNOHANG | __WALL) > 0) {
+  }
+}
+
+}  // namespace
+
+StageResult<void> limit_container(const protocol::pb::Resources& resources) {
+  const uint32_t pids = resources.pids_max() == 0 ? kDefaultPids : resources.pids_max();
+  const std::string group = kContainerCgroup;
+  std::vector<BootRow> rows = {write_row(group + "/pids.max", std::to_string(pids), true)};
+  if (resources.memory_max() != 0) {
+    rows.push_back(write_row(group + "/memory.max", std::to_string(resources.memory_max()), true));
+  }
+  for (BootRow& row : rows) row.stage = Stage::kCgroup;
+  return run_rows(rows, real_system());
+}
+
+StageResult<void> assemble_root(const protocol::pb::ContainerVm& config) {
+  const int disk_timeout = config.disk_timeout_ms() == 0
+                               ? kDefaultDiskTimeoutMs
+                               : static_cast<int>(std::min(config.disk_timeout_ms(), 3600000U));
+  const DiskFinder find = [&](const std::string& serial) -> common::Result<std::string> {
+    ASSIGN_OR_RETURN(const std::string name, find_device("/sys/block", "serial", serial,
+                                                         disk_timeout, kernel_announcements()));
+    return "/dev/" + name;
+  };
+  // Each disk may take its whole time.
+  const int disks = 2 + config.volumes_size();
+  const int64_t limit = int64_t{disks} * disk_timeout + kMountTimeoutMs;
+  return run_helper(Stage::kMountRoot, "the root to be mounted",
+                    static_cast<int>(std::min<int64_t>(limit, INT32_MAX)),
+                    [&] { return assemble(config, find); });
+}
+
+void tear_down_root(int timeout_ms) {
+  const uint64_t deadline = now_ms() + static_cast<uint64_t>(timeout_ms);
+  kill_container(deadline);
+  const uint64_t now = now_ms();
+  (void)run_helper(Stage::kShutdown, "unmounting",
+                   static_cast<int>(now < deadline ? deadline - now : 1), unmount_all);
+}
+
+}  // namespace tether

@@ -1,0 +1,27 @@
+// From the configuration to the rows that build the container's root.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tether/boot/boot_table.h"
+
+namespace tether {
+
+// Gives the device node, e.g. /dev/vda, of the disk with this serial.
+using DiskFinder = std::function<common::Result<std::string>(const std::string& serial)>;
+
+// Mounts image, writable layer and overlay at kContainerRoot. Waits for the disks.
+StageResult<std::vector<BootRow>> root_rows(const protocol::pb::Root& root, const DiskFinder& find);
+
+struct VolumeMount {
+  std::string device;
+  std::string path;  // inside the container
+  bool read_only = false;
+};
+// The volumes in the order in which they are mounted: a path before what lies below it.
+StageResult<std::vector<VolumeMount>> volume_mounts(const protocol::pb::ContainerVm& config,
+                                                    const DiskFinder& find);
+
+}  // namespace tether

@@ -1,0 +1,144 @@
+#include "tether/link/attach.h"
+
+#include <algorithm>
+
+namespace tether {
+namespace {
+
+using protocol::StdioAttach;
+using protocol::StdioAttached;
+using protocol::StdioType;
+using protocol::Stream;
+
+constexpr size_t kPiece = 16 * 1024;
+constexpr std::array<const char*, 2> kStreamNames = {"stdout", "stderr"};
+
+}  // namespace
+
+void Attach::put(StdioType type, size_t stream, uint64_t offset, std::string_view payload) {
+  out_ += protocol::encode_frame(type, static_cast<Stream>(stream), offset, payload);
+}
+
+void Attach::refuse(std::string_view line) {
+  put(StdioType::kError, 0, 0, line);
+  ending_ = Ending::kFinish;
+}
+
+void Attach::poke(uint64_t now_ms) {
+  if (ending_ != Ending::kNone) return;
+  advance();
+  if (writer_.started()) writer_.pump(now_ms);
+  take_frames(now_ms);
+}
+
+void Attach::advance() {
+  if (phase_ == Phase::kWaitSession) {
+    SessionView* session = sessions_.find(attach_.session);
+    if (session == nullptr && attach_.session != 0) {
+      return refuse("no such session: " + std::to_string(attach_.session));
+    }
+    if (session != nullptr && session->ready()) begin(*session);
+  }
+  if (phase_ == Phase::kWaitStdin && writer_.known()) start_streaming();
+}
+
+void Attach::begin(SessionView& session) {
+  const std::array<uint64_t, 2> wanted = {attach_.stdout_offset, attach_.stderr_offset};
+  for (size_t i = 0; i < 2 && wants_output(); ++i) {
+    const StreamView& stream = session.streams[i];
+    const bool oldest = wanted[i] == StdioAttach::kFromOldest;
+    if (!oldest && wanted[i] > stream.head) {
+      return refuse(std::string(kStreamNames[i]) + " offset " + std::to_string(wanted[i]) +
+                    " lies beyond its end so far, " + std::to_string(stream.head));
+    }
+    const uint64_t start = oldest ? stream.tail : std::max(wanted[i], stream.tail);
+    outputs_[i] = {start, start, !oldest && start != wanted[i], false};
+  }
+  session_ = session.id;
+  attached_ = true;
+  send_resize(attach_.rows, attach_.columns);
+  if (wants_stdin() && (session.flags & kSessionStdinOpen) != 0 && !session.exit) {
+    phase_ = Phase::kWaitStdin;
+    writer_.start(port_, session_, writer_id_);
+  } else {
+    start_streaming();
+  }
+}
+
+void Attach::start_streaming() {
+  const SessionView* session = sessions_.find(session_);
+  const bool open = (session->flags & kSessionStdinOpen) != 0 && !session->exit &&
+                    !(writer_.started() && writer_.closed());
+  StdioAttached attached;
+  attached.session = session_;
+  attached.flags = ((session->flags & kSessionTty) != 0 ? StdioAttached::kTty : 0U) |
+                   (open ? StdioAttached::kStdinOpen : 0U);
+  attached.stdin_offset = acked_stdin_ = writer_.accepted();
+  attached.stdout_offset = outputs_[0].next;
+  attached.stderr_offset = outputs_[1].next;
+  put(StdioType::kAttached, 0, 0, protocol::encode(attached));
+  phase_ = Phase::kStreaming;
+}
+
+void Attach::on_stdin_ack(const LinkHeader& header, uint64_t now_ms) {
+  if (!writer_.started() || header.session != session_ || header.writer != writer_id_) return;
+  writer_.on_ack(header.offset, header.value == 1, now_ms);
+  poke(now_ms);
+}
+
+std::string Attach::take_output() {
+  if (phase_ == Phase::kStreaming && ending_ == Ending::kNone) fill();
+  return std::exchange(out_, {});
+}
+
+// Frames are made only as the connection takes them: nothing here grows with what a client leaves
+// unread.
+void Attach::fill() {
+  if (acked_stdin_ != writer_.accepted()) {
+    acked_stdin_ = writer_.accepted();
+    put(StdioType::kAck, 0, acked_stdin_);
+  }
+  SessionView& session = *sessions_.find(session_);
+  bool more = wants_output();
+  while (more && out_.size() < kMaxQueued) {
+    more = false;
+    for (size_t stream = 0; stream < 2; ++stream) more |= fill_stream(session, stream);
+  }
+  fill_end(session);
+}
+
+bool Attach::fill_stream(SessionView& session, size_t stream) {
+  Output& output = outputs_[stream];
+  StreamView& source = session.streams[stream];
+  if (output.next < source.tail) {
+    output.next = output.acknowledged = source.tail;
+    output.gap_due = true;
+  }
+  if (std::exchange(output.gap_due, false)) put(StdioType::kGap, stream + 1, output.next);
+  const auto size = static_cast<size_t>(std::min<uint64_t>(source.head - output.next, kPiece));
+  if (size == 0) {
+    if (source.ended && !std::exchange(output.eof_sent, true)) {
+      put(StdioType::kEof, stream + 1, output.next);
+    }
+    return false;
+  }
+  std::array<char, kPiece> bytes;
+  const std::span<char> piece(bytes.data(), size);
+  if (!read_ring(source, output.next, piece)) {
+    // Given up while it was copied: the next round says so with a gap. Else the ring is unreadable.
+    if (output.next >= source.tail) ending_ = Ending::kReset;
+    return output.next < source.tail;
+  }
+  put(StdioType::kData, stream + 1, output.next, {bytes.data(), size});
+  output.next += size;
+  return true;
+}
+
+void Attach::fill_end(SessionView& session) {
+  if (!session.exit || exit_sent_) return;
+  if (wants_output() && (!outputs_[0].eof_sent || !outputs_[1].eof_sent)) return;
+  exit_sent_ = true;
+  put(StdioType::kExit, 0, 0, protocol::encode(*session.exit));
+}
+
+}  // namespace tether

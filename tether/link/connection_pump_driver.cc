@@ -1,0 +1,125 @@
+#include "tether/link/connection_pump_driver.h"
+
+#include <array>
+#include <boost/asio/error.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+
+#include "tether/link/spawn_task.h"
+
+namespace tether {
+namespace asio = boost::asio;
+using ErrorCode = boost::system::error_code;
+
+namespace {
+constexpr size_t kReadSize = 16 * 1024;
+constexpr std::chrono::seconds kLinger{30};
+}  // namespace
+
+ConnectionPump::ConnectionPump(std::shared_ptr<serial_transport::Connection> connection)
+    : connection_(std::move(connection)),
+      read_wake_(connection_->get_executor(), asio::steady_timer::time_point::max()),
+      write_wake_(connection_->get_executor(), asio::steady_timer::time_point::max()) {}
+
+void ConnectionPump::start(std::unique_ptr<Peer> peer) {
+  peer_ = std::move(peer);
+  const auto executor = connection_->get_executor();
+  const auto on_escape = [self = shared_from_this()] { self->stop(); };
+  spawn_task(executor, "reading a connection", read_task(shared_from_this()), on_escape);
+  spawn_task(executor, "writing a connection", write_task(shared_from_this()), on_escape);
+}
+
+// The timers never expire: cancelling one is how its task is woken.
+void ConnectionPump::wake() {
+  read_wake_.cancel();
+  write_wake_.cancel();
+}
+
+// Behind the last byte. The connection stays until the client closes its side too.
+void ConnectionPump::finish() {
+  connection_->shutdown_write();
+  peer_.reset();
+  wake();
+}
+
+void ConnectionPump::on_eof() {
+  eof_ = true;
+  if (peer_) peer_->on_eof();
+  wake();
+}
+
+void ConnectionPump::stop() {
+  if (std::exchange(gone_, true)) return;
+  connection_->reset();
+  peer_.reset();
+  wake();
+}
+
+asio::awaitable<void> ConnectionPump::read_task(std::shared_ptr<ConnectionPump> self) {
+  ErrorCode error;
+  auto token = asio::redirect_error(asio::use_awaitable, error);
+  std::array<char, kReadSize> in;
+  while (!self->gone_) {
+    if (self->peer_ && !self->peer_->wants_input()) {
+      co_await self->read_wake_.async_wait(token);
+      continue;
+    }
+    const auto buffer = asio::buffer(in);
+    const size_t size = co_await self->connection_->async_read_some(buffer, token);
+    if (error == asio::error::eof) {
+      self->on_eof();
+      co_return;
+    }
+    if (error) {
+      self->stop();
+      co_return;
+    }
+    if (!self->peer_) continue;  // finished: what still comes is of no interest
+    self->peer_->on_bytes({in.data(), size});
+    self->wake();
+  }
+}
+
+asio::awaitable<void> ConnectionPump::write_all(std::shared_ptr<ConnectionPump> self,
+                                                std::string bytes) {
+  ErrorCode error;
+  auto token = asio::redirect_error(asio::use_awaitable, error);
+  for (size_t done = 0; done < bytes.size() && !self->gone_;) {
+    const auto buffer = asio::buffer(bytes) + done;
+    done += co_await self->connection_->async_write_some(buffer, token);
+    if (error) self->stop();
+  }
+}
+
+// Dropping the connection would throw away what the link has not taken yet.
+asio::awaitable<void> ConnectionPump::linger(std::shared_ptr<ConnectionPump> self) {
+  ErrorCode error;
+  auto token = asio::redirect_error(asio::use_awaitable, error);
+  while (!self->eof_ && !self->gone_) co_await self->write_wake_.async_wait(token);
+  if (self->gone_) co_return;
+  self->write_wake_.expires_after(kLinger);
+  co_await self->write_wake_.async_wait(token);
+}
+
+asio::awaitable<void> ConnectionPump::write_task(std::shared_ptr<ConnectionPump> self) {
+  ErrorCode error;
+  auto token = asio::redirect_error(asio::use_awaitable, error);
+  while (!self->gone_) {
+    std::string bytes = self->peer_->take_output();
+    if (self->peer_->ending() == Peer::Ending::kReset) {
+      self->stop();
+    } else if (!bytes.empty()) {
+      self->read_wake_.cancel();  // there may be room for requests again
+      co_await write_all(self, std::move(bytes));
+    } else if (self->peer_->ending() == Peer::Ending::kFinish) {
+      self->finish();
+      break;
+    } else {
+      co_await self->write_wake_.async_wait(token);
+    }
+  }
+  co_await linger(std::move(self));
+}
+
+}  // namespace tether

@@ -1,0 +1,129 @@
+// For tests: a supervisor of one session, with real rings, at the other end of the socket.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "tether/link/ring_writer.h"
+#include "tether/link/supervisor_channel_driver.h"
+
+namespace tether {
+
+// One session. Writes `output` to its ring as room comes up, takes all input at once.
+class FakeSupervisor {
+ public:
+  FakeSupervisor(const boost::asio::any_io_executor& executor, common::UniqueFd socket)
+      : raw_(socket.get()),
+        channel_(std::make_shared<SupervisorChannel>(executor, std::move(socket))) {
+    SupervisorChannel::Handlers handlers;
+    handlers.on_message = [this](const LinkHeader& header, std::string_view payload,
+                                 std::span<common::UniqueFd>) { on_message(header, payload); };
+    handlers.on_ready = [] {};
+    handlers.on_closed = [] {};
+    channel_->start(std::move(handlers));
+  }
+  ~FakeSupervisor() { channel_->close(); }
+
+  void begin_session() {
+    LinkHeader header = message(LinkType::kSession);
+    header.value = kSessionPrimary | kSessionStdinOpen;
+    header.offset = 42;
+    const std::array<common::UniqueFd, 2> readers = {rings_[0].reader(), rings_[1].reader()};
+    const std::array<int, 2> fds = {readers[0].get(), readers[1].get()};
+    iovec part{&header, sizeof header};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fds)> control{};
+    msghdr raw{};
+    raw.msg_iov = &part;
+    raw.msg_iovlen = 1;
+    raw.msg_control = control.data();
+    raw.msg_controllen = control.size();
+    cmsghdr* rights = CMSG_FIRSTHDR(&raw);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof fds);
+    std::memcpy(CMSG_DATA(rights), fds.data(), sizeof fds);
+    ASSERT_GT(::sendmsg(raw_, &raw, MSG_NOSIGNAL), 0);
+    for (uint32_t stream = 1; stream <= 2; ++stream) tell_head(stream);
+    write_output();
+  }
+  void finish(uint32_t code) {
+    exit_code_ = code;
+    finishing_ = true;
+    write_output();
+  }
+
+  std::string output;
+  std::string input;
+  bool input_ended = false;
+  bool exit_acknowledged = false;
+  uint32_t attached = 0;
+  uint32_t signal = 0;
+
+ private:
+  static LinkHeader message(LinkType type) {
+    LinkHeader header;
+    header.type = type;
+    header.session = 1;
+    return header;
+  }
+  void tell_head(uint32_t stream) {
+    LinkHeader header = message(LinkType::kHead);
+    header.stream = stream;
+    header.offset = rings_[stream - 1].head;
+    header.value = rings_[stream - 1].ended ? 1 : 0;
+    channel_->send(header, {});
+  }
+  void write_output() {
+    if (rings_[0].write(std::string_view(output).substr(rings_[0].head)) > 0) tell_head(1);
+    if (!finishing_ || rings_[0].ended || rings_[0].head < output.size()) return;
+    for (uint32_t stream = 1; stream <= 2; ++stream) {
+      rings_[stream - 1].ended = true;
+      tell_head(stream);
+    }
+    LinkHeader header = message(LinkType::kExit);
+    header.value = exit_code_;
+    channel_->send(header, {});
+  }
+  void on_message(const LinkHeader& header, std::string_view payload) {
+    LinkHeader ack = message(LinkType::kStdinAck);
+    ack.writer = header.writer;
+    switch (header.type) {
+      case LinkType::kFree:
+        rings_[header.stream - 1].tail = header.offset;
+        return write_output();
+      case LinkType::kStdin:
+        if (header.offset == input.size()) input += payload;
+        [[fallthrough]];
+      case LinkType::kStdinQuery:
+        ack.offset = input.size();
+        return channel_->send(ack, {});
+      case LinkType::kStdinEof:
+        input_ended = true;
+        return;
+      case LinkType::kExitAck:
+        exit_acknowledged = true;
+        return;
+      case LinkType::kAttached:
+        attached = header.value;
+        return;
+      case LinkType::kSignal:
+        signal = header.value;
+        return;
+      default:
+        return;
+    }
+  }
+
+  int raw_;
+  std::shared_ptr<SupervisorChannel> channel_;
+  std::array<RingWriter, 2> rings_;
+  bool finishing_ = false;
+  uint32_t exit_code_ = 0;
+};
+
+}  // namespace tether

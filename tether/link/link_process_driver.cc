@@ -1,0 +1,183 @@
+#include "tether/link/link_process_driver.h"
+
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+
+#include "tether/link/connection_pump_driver.h"
+#include "tether/link/control_server.h"
+#include "tether/link/stdio_server.h"
+#include "tether/link/supervisor_channel_driver.h"
+#include "tether/supervisor/clock.h"
+
+namespace tether {
+namespace asio = boost::asio;
+using serial_transport::Connection;
+
+class LinkState : public std::enable_shared_from_this<LinkState> {
+ public:
+  LinkState(const asio::any_io_executor& executor, LinkProcess::Options options)
+      : channel_(std::make_shared<SupervisorChannel>(executor, std::move(options.supervisor))),
+        stdio_(sessions_, *channel_),
+        control_(sessions_, *channel_, std::move(options.agent_version)),
+        endpoint_(executor, options.endpoint, std::move(options.opener)),
+        timer_(executor) {}
+
+  void start(std::function<void()> on_supervisor_gone);
+  void close();
+  // After anything that may have put input in flight.
+  void arm();
+  StdioServer& stdio() { return stdio_; }
+  ControlServer& control() { return control_; }
+
+ private:
+  void on_message(const LinkHeader& header, std::string_view payload,
+                  std::span<common::UniqueFd> fds);
+  void accept_stdio(std::shared_ptr<Connection> connection);
+  void accept_control(std::shared_ptr<Connection> connection);
+
+  SessionTable sessions_;
+  std::shared_ptr<SupervisorChannel> channel_;
+  StdioServer stdio_;
+  ControlServer control_;
+  serial_transport::Endpoint endpoint_;
+  asio::steady_timer timer_;
+  uint64_t armed_ms_ = ~uint64_t{0};
+};
+
+namespace {
+
+class StdioPeer : public Peer {
+ public:
+  StdioPeer(std::shared_ptr<LinkState> state, StdioServer::ClientId id)
+      : state_(std::move(state)), id_(id) {}
+  ~StdioPeer() override { state_->stdio().close(id_); }
+  void on_bytes(std::string_view bytes) override {
+    state_->stdio().on_bytes(id_, bytes, now_ms());
+    state_->arm();
+  }
+  void on_eof() override { state_->stdio().on_eof(id_); }
+  bool wants_input() const override { return state_->stdio().wants_input(id_); }
+  std::string take_output() override { return state_->stdio().take_output(id_); }
+  Ending ending() const override {
+    switch (state_->stdio().ending(id_)) {
+      case Attach::Ending::kNone:
+        return Ending::kNone;
+      case Attach::Ending::kFinish:
+        return Ending::kFinish;
+      case Attach::Ending::kReset:
+        break;
+    }
+    return Ending::kReset;
+  }
+
+ private:
+  std::shared_ptr<LinkState> state_;
+  StdioServer::ClientId id_;
+};
+
+class ControlPeer : public Peer {
+ public:
+  ControlPeer(std::shared_ptr<LinkState> state, std::function<void()> wake)
+      : state_(std::move(state)), client_(state_->control(), std::move(wake)) {}
+  void on_bytes(std::string_view bytes) override { client_.on_bytes(bytes); }
+  void on_eof() override { eof_ = true; }
+  bool wants_input() const override { return !eof_ && client_.wants_input(); }
+  std::string take_output() override { return client_.take_output(); }
+  Ending ending() const override {
+    if (client_.bad()) return Ending::kReset;
+    return eof_ ? Ending::kFinish : Ending::kNone;
+  }
+
+ private:
+  std::shared_ptr<LinkState> state_;
+  ControlClient client_;
+  bool eof_ = false;
+};
+
+std::function<void()> waker(const std::shared_ptr<ConnectionPump>& pump) {
+  return [weak = std::weak_ptr(pump)] {
+    if (const auto alive = weak.lock()) alive->wake();
+  };
+}
+
+}  // namespace
+
+void LinkState::start(std::function<void()> on_supervisor_gone) {
+  const auto weak = weak_from_this();
+  SupervisorChannel::Handlers handlers;
+  handlers.on_message = [weak](const LinkHeader& header, std::string_view payload,
+                               std::span<common::UniqueFd> fds) {
+    if (const auto self = weak.lock()) self->on_message(header, payload, fds);
+  };
+  handlers.on_ready = [weak] {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->stdio_.on_port_ready(now_ms());
+    self->control_.on_port_ready();
+    self->arm();
+  };
+  handlers.on_closed = std::move(on_supervisor_gone);
+  channel_->start(std::move(handlers));
+  endpoint_.listen("stdio", [weak](std::shared_ptr<Connection> connection) {
+    if (const auto self = weak.lock()) self->accept_stdio(std::move(connection));
+  });
+  endpoint_.listen("control", [weak](std::shared_ptr<Connection> connection) {
+    if (const auto self = weak.lock()) self->accept_control(std::move(connection));
+  });
+  endpoint_.start();
+}
+
+void LinkState::close() {
+  endpoint_.close();
+  channel_->close();
+  timer_.cancel();
+}
+
+void LinkState::on_message(const LinkHeader& header, std::string_view payload,
+                           std::span<common::UniqueFd> fds) {
+  sessions_.on_message(header, payload, fds);
+  control_.on_message(header, payload);
+  stdio_.on_message(header, now_ms());
+  arm();
+}
+
+void LinkState::accept_stdio(std::shared_ptr<Connection> connection) {
+  const auto pump = std::make_shared<ConnectionPump>(connection);
+  const auto id = stdio_.open(waker(pump));
+  if (id == 0) return connection->reset(serial_transport::Reason::kTooMany);
+  pump->start(std::make_unique<StdioPeer>(shared_from_this(), id));
+}
+
+void LinkState::accept_control(std::shared_ptr<Connection> connection) {
+  if (control_.full()) return connection->reset(serial_transport::Reason::kTooMany);
+  const auto pump = std::make_shared<ConnectionPump>(std::move(connection));
+  pump->start(std::make_unique<ControlPeer>(shared_from_this(), waker(pump)));
+}
+
+void LinkState::arm() {
+  const uint64_t deadline = stdio_.next_deadline_ms();
+  if (deadline == armed_ms_) return;
+  armed_ms_ = deadline;
+  if (deadline == ~uint64_t{0}) {
+    timer_.cancel();
+    return;
+  }
+  const uint64_t now = now_ms();
+  timer_.expires_after(std::chrono::milliseconds(deadline > now ? deadline - now : 0));
+  timer_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+    const auto self = weak.lock();
+    if (error || !self) return;
+    self->armed_ms_ = ~uint64_t{0};
+    self->stdio_.on_time(now_ms());
+    self->arm();
+  });
+}
+
+LinkProcess::LinkProcess(asio::any_io_executor executor, Options options)
+    : state_(std::make_shared<LinkState>(executor, std::move(options))) {}
+LinkProcess::~LinkProcess() { state_->close(); }
+void LinkProcess::start(std::function<void()> on_supervisor_gone) {
+  state_->start(std::move(on_supervisor_gone));
+}
+
+}  // namespace tether

@@ -1,0 +1,101 @@
+#include "tether/link/session_table.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "protocol/journal.h"
+
+namespace tether {
+namespace {
+
+bool read_at(int fd, uint64_t position, std::span<char> out) {
+  while (!out.empty()) {
+    const ssize_t n = ::pread(fd, out.data(), out.size(), static_cast<off_t>(position));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    position += static_cast<uint64_t>(n);
+    out = out.subspan(static_cast<size_t>(n));
+  }
+  return true;
+}
+
+void take_exit(SessionView& session, const LinkHeader& header, std::string_view payload) {
+  protocol::StdioExit exit;
+  exit.exit_code = header.value;
+  exit.signal = static_cast<uint32_t>(header.offset);
+  exit.stage = static_cast<uint16_t>(header.writer[0]);
+  exit.errno_value = static_cast<uint32_t>(header.writer[1]);
+  exit.object = payload;
+  session.exit = std::move(exit);
+  // Output is announced before the end. A session that failed before it had any never gets bounds.
+  for (StreamView& stream : session.streams) stream.known = stream.ended = true;
+}
+
+}  // namespace
+
+bool read_ring(const StreamView& stream, uint64_t offset, std::span<char> out) {
+  if (offset < stream.tail || offset > stream.head || out.size() > stream.head - offset) {
+    return false;
+  }
+  const uint64_t start = offset % kRingSize;
+  const size_t first = std::min<size_t>(out.size(), kRingSize - start);
+  const bool read = read_at(stream.ring.get(), start, out.first(first)) &&
+                    read_at(stream.ring.get(), 0, out.subspan(first));
+  return read && stream.tail <= offset;
+}
+
+SessionView* SessionTable::find(uint32_t id) {
+  if (id != 0) {
+    const auto it = sessions_.find(id);
+    return it == sessions_.end() ? nullptr : &it->second;
+  }
+  const auto it = std::find_if(sessions_.begin(), sessions_.end(), [](const auto& entry) {
+    return (entry.second.flags & kSessionPrimary) != 0;
+  });
+  return it == sessions_.end() ? nullptr : &it->second;
+}
+
+SessionView* SessionTable::add(uint32_t id) {
+  if (id == 0 || (sessions_.size() >= kMaxSessions && !sessions_.contains(id))) return nullptr;
+  SessionView& session = sessions_[id];
+  session.id = id;
+  return &session;
+}
+
+SessionView* SessionTable::on_message(const LinkHeader& header, std::string_view payload,
+                                      std::span<common::UniqueFd> fds) {
+  if (header.type == LinkType::kSession) {
+    SessionView* session = fds.size() == 2 ? add(header.session) : nullptr;
+    if (session == nullptr) return nullptr;
+    session->flags = header.value;
+    if (header.offset != 0) session->pid = static_cast<uint32_t>(header.offset);
+    for (size_t i = 0; i < 2; ++i) session->streams[i].ring = std::move(fds[i]);
+    return session;
+  }
+  SessionView* session = header.session == 0 ? nullptr : find(header.session);
+  if (session == nullptr) return nullptr;
+  if (header.type == LinkType::kExit) {
+    take_exit(*session, header, payload);
+    return session;
+  }
+  if (header.type == LinkType::kEvent &&
+      header.stream == static_cast<uint32_t>(protocol::EventKind::kSessionStarted)) {
+    session->pid = header.value;
+    return session;
+  }
+  if (header.type != LinkType::kHead && header.type != LinkType::kTail) return nullptr;
+  if (header.stream < 1 || header.stream > 2) return nullptr;
+  StreamView& stream = session->streams[header.stream - 1];
+  if (header.type == LinkType::kTail) {
+    stream.tail = std::max(stream.tail, header.offset);
+  } else {
+    stream.head = std::max(stream.head, header.offset);
+    stream.ended = stream.ended || header.value == 1;
+    stream.known = true;
+  }
+  return session;
+}
+
+}  // namespace tether

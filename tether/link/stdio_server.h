@@ -1,0 +1,61 @@
+// The `stdio` service: all attached clients together. Decides what may be freed in the rings and
+// what the supervisor is told; Attach speaks with the single client.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "tether/link/attach.h"
+
+namespace tether {
+
+class StdioServer {
+ public:
+  static constexpr size_t kMaxClients = 256;
+  using ClientId = uint64_t;
+
+  StdioServer(SessionTable& sessions, SupervisorPort& port) : sessions_(sessions), port_(port) {}
+
+  // A new connection; 0: there are too many. `wake` is called whenever take_output(), wants_input()
+  // or ending() may have changed; it must not call back.
+  ClientId open(std::function<void()> wake);
+  // The connection is gone, for whatever reason: the client merely detaches.
+  void close(ClientId id);
+
+  void on_bytes(ClientId id, std::string_view bytes, uint64_t now_ms);
+  bool wants_input(ClientId id) const { return client(id).wants_input(); }
+  std::string take_output(ClientId id) { return client(id).take_output(); }
+  void on_eof(ClientId id) { client(id).on_eof(); }
+  Attach::Ending ending(ClientId id) const { return client(id).ending(); }
+
+  // After SessionTable took the message in.
+  void on_message(const LinkHeader& header, uint64_t now_ms);
+  // The port is no longer congested.
+  void on_port_ready(uint64_t now_ms);
+  // Unanswered input is asked about then; ~0: never.
+  uint64_t next_deadline_ms() const;
+  void on_time(uint64_t now_ms);
+
+ private:
+  struct Client {
+    std::unique_ptr<Attach> attach;
+    std::function<void()> wake;
+  };
+  Attach& client(ClientId id) const { return *clients_.at(id).attach; }
+  void after_change(uint32_t session);
+  void replace_older(const Attach& newcomer);
+  void tell_attached(const SessionView& session);
+  void free_acknowledged(SessionView& session);
+  void acknowledge_exit(SessionView& session);
+
+  SessionTable& sessions_;
+  SupervisorPort& port_;
+  std::map<ClientId, Client> clients_;
+  std::map<uint32_t, uint32_t> told_attached_;  // by session
+  std::map<uint32_t, bool> exit_seen_;          // some client has the session's end
+  ClientId next_ = 1;
+};
+
+}  // namespace tether

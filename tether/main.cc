@@ -1,0 +1,88 @@
+// tether: PID 1 of a containerVM. The same binary, executed again by PID 1, is the link process
+// ("tether link") and the launcher of a session ("tether launch").
+#include <sys/reboot.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <exception>
+#include <string_view>
+
+#include "tether/boot/boot.h"
+#include "tether/link/link_main.h"
+#include "tether/session/launch.h"
+#include "tether/supervisor/supervisor.h"
+#include "tether/version.h"
+
+namespace {
+
+constexpr int kJournalPortTimeoutMs = 2000;
+constexpr int kTearDownMs = 10000;
+constexpr int kJournalDrainMs = 5000;
+
+[[noreturn]] void power_off(tether::JournalWriter& journal) {
+  protocol::JournalRecord record;
+  record.kind = protocol::EventKind::kPowerOff;
+  tether::tear_down_root(kTearDownMs);
+  journal.write(record);
+  journal.drain(kJournalDrainMs);
+  ::sync();
+  ::reboot(RB_POWER_OFF);
+  for (;;) ::pause();
+}
+
+tether::JournalWriter* journal_of_last_words = nullptr;
+
+// An exception that nobody caught, or memory that is not there: a kernel panic would say less.
+[[noreturn]] void last_words() {
+  protocol::JournalRecord record;
+  record.kind = protocol::EventKind::kFailure;
+  record.stage = static_cast<uint16_t>(protocol::Stage::kInternal);
+  record.value = ENOMEM;
+  record.extra = 125;
+  record.payload = "the agent met an error of its own";
+  journal_of_last_words->write(record);
+  power_off(*journal_of_last_words);
+}
+
+[[noreturn]] void init_main() {
+  static tether::JournalWriter journal;
+  static tether::Supervisor supervisor(journal);
+  journal_of_last_words = &journal;
+  std::set_terminate(last_words);
+  const auto early = tether::mount_early();
+  // Before the configuration is read there must be a way to say what is wrong with it.
+  if (auto port =
+          tether::open_virtio_port(std::string(protocol::kJournalPort), kJournalPortTimeoutMs);
+      port.has_value()) {
+    journal.use(std::move(*port));
+  }
+  protocol::JournalRecord boot;
+  boot.kind = protocol::EventKind::kBoot;
+  boot.payload = tether::kVersion;
+  journal.write(boot);
+  if (early.has_error()) {
+    supervisor.fail(early.error());
+  } else if (const auto started = supervisor.start(); started.has_error()) {
+    supervisor.fail(started.error());
+  } else {
+    supervisor.run();
+  }
+  power_off(journal);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string_view role = argc > 1 ? argv[1] : "";
+  if (::getpid() == 1) init_main();
+  if (role == "link") return tether::link_main();
+  if (role == "launch") tether::launcher_main();
+  if (role == "--version") {
+    std::printf("tether %s\n", tether::kVersion.data());
+    return 0;
+  }
+  std::fprintf(stderr,
+               "tether: this is the agent of a containerVM and runs as its PID 1; see `vch run`\n");
+  return 2;
+}

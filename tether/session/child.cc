@@ -1,0 +1,78 @@
+#include "tether/session/child.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "tether/session/container_mounts.h"
+#include "tether/session/privileges.h"
+#include "tether/session/report.h"
+
+namespace tether {
+namespace {
+
+using protocol::Stage;
+
+[[noreturn]] void die(Stage stage, int errno_value, const char* object) {
+  report_failure(stage, errno_value, object);
+  ::_exit(125);
+}
+
+void check(bool worked, Stage stage, const char* object) {
+  if (!worked) die(stage, errno, object);
+}
+
+// PID 1 must know of this process before it can end.
+void wait_for_go(int fd) {
+  char byte = 0;
+  ssize_t n = 0;
+  do {
+    n = ::read(fd, &byte, 1);
+  } while (n < 0 && errno == EINTR);
+  if (n != 1) ::_exit(125);
+  ::close(fd);
+}
+
+void take_terminal(int slave) {
+  for (int fd = 0; fd < 3; ++fd) check(::dup2(slave, fd) >= 0, Stage::kStdio, "terminal");
+  check(::ioctl(0, TIOCSCTTY, 0) == 0, Stage::kStdio, "controlling terminal");
+}
+
+}  // namespace
+
+void run_session_child(const ChildPlan& plan) {
+  wait_for_go(plan.go);
+  check(::setsid() >= 0, Stage::kStdio, "session");
+  if (plan.terminal >= 0) take_terminal(plan.terminal);
+  if (plan.new_namespaces) {
+    const ProcFailure proc = mount_proc();
+    if (proc.errno_value != 0) die(Stage::kNamespaces, proc.errno_value, proc.object);
+  }
+  if (plan.read_only_root) {
+    const unsigned long flags = MS_REMOUNT | MS_BIND | MS_RDONLY;
+    check(::mount(nullptr, "/", nullptr, flags, nullptr) == 0, Stage::kMountRoot, "/");
+  }
+  if (const int failed = limit_bounding_set(plan.capabilities); failed != 0) {
+    die(Stage::kCapabilities, failed, "bounding set");
+  }
+  const User& user = plan.user;
+  if (const int failed = become_user(user.uid, user.gid, user.groups, plan.capabilities);
+      failed != 0) {
+    die(Stage::kUser, failed, "setuid");
+  }
+  // Root may have been unable to enter what is the user's alone, and the other way round.
+  if (::chdir(plan.working_dir.c_str()) != 0 && errno != EACCES) {
+    die(Stage::kWorkingDirectory, errno, plan.working_dir.c_str());
+  }
+  ::umask(022);
+  ::execve(plan.program.c_str(), plan.argv.data(), plan.envp.data());
+  die(Stage::kExec, errno, plan.argv[0]);
+}
+
+}  // namespace tether

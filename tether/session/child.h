@@ -1,0 +1,32 @@
+// The session's process between clone and exec: everything it needs was prepared before, nothing
+// here allocates.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tether/session/users.h"
+
+namespace tether {
+
+struct ChildPlan {
+  std::string program;      // as found, relative to the working directory if not absolute
+  std::vector<char*> argv;  // null-terminated; the strings belong to the caller
+  std::vector<char*> envp;
+  std::string working_dir;
+  User user;
+  uint64_t capabilities = 0;
+  bool new_namespaces = false;  // first process of a pid namespace
+  bool read_only_root = false;
+  int terminal = -1;  // the slave, when there is one
+  int go = -1;        // a byte comes when the child may go on; end of file: it is not wanted
+};
+
+// Executes the program, or reports the failure and exits.
+[[noreturn]] void run_session_child(const ChildPlan& plan);
+
+}  // namespace tether

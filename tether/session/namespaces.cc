@@ -1,0 +1,52 @@
+#include "tether/session/namespaces.h"
+
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "tether/boot/boot_table.h"
+#include "tether/session/container_mounts.h"
+#include "tether/session/launch.h"
+
+namespace tether {
+namespace {
+
+using protocol::Stage;
+
+constexpr int kOwn = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+
+StageError failure(const char* operation, std::string object) {
+  return {Stage::kNamespaces, common::errno_error(operation, std::move(object))};
+}
+
+}  // namespace
+
+StageResult<void> enter_new_namespaces(const std::string& hostname) {
+  if (::unshare(kOwn) != 0) return failure("unshare", "namespaces");
+  if (::sethostname(hostname.data(), hostname.size()) != 0) {
+    return failure("set hostname", hostname);
+  }
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+    return failure("make private", "mounts");
+  }
+  // The old root lands on the new one and is then taken away, with everything below it.
+  if (::chdir(kContainerRoot) != 0) return failure("enter", kContainerRoot);
+  if (::syscall(SYS_pivot_root, ".", ".") != 0) return failure("pivot_root", kContainerRoot);
+  if (::umount2(".", MNT_DETACH) != 0) return failure("unmount", "the agent's root");
+  if (::chdir("/") != 0) return failure("enter", "/");
+  return run_rows(container_rows(), real_system());
+}
+
+StageResult<void> join_namespaces(pid_t pid) {
+  const common::UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  const std::string name = "process " + std::to_string(pid);
+  if (!process) return failure("open", name);
+  if (::setns(process.get(), kOwn | CLONE_NEWPID) != 0) {
+    return failure("join namespaces of", name);
+  }
+  if (::chdir("/") != 0) return failure("enter", "/");
+  return {};
+}
+
+}  // namespace tether

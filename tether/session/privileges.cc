@@ -1,0 +1,70 @@
+#include "tether/session/privileges.h"
+
+#include <grp.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+namespace tether {
+namespace {
+
+constexpr std::array kDefault = {CAP_CHOWN,   CAP_DAC_OVERRIDE,     CAP_FOWNER,  CAP_FSETID,
+                                 CAP_KILL,    CAP_SETGID,           CAP_SETUID,  CAP_SETPCAP,
+                                 CAP_SETFCAP, CAP_NET_BIND_SERVICE, CAP_NET_RAW, CAP_SYS_CHROOT,
+                                 CAP_MKNOD,   CAP_AUDIT_WRITE};
+constexpr int kMaxCapabilities = 64;
+
+int set_capabilities(uint64_t permitted) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, 2> data{};
+  for (size_t i = 0; i < data.size(); ++i) {
+    data[i].permitted = data[i].effective = static_cast<uint32_t>(permitted >> (32 * i));
+  }
+  return ::syscall(SYS_capset, &header, data.data()) == 0 ? 0 : errno;
+}
+
+int set_limit(int which, rlim_t value) {
+  const rlimit limit{value, value};
+  return ::setrlimit(static_cast<__rlimit_resource>(which), &limit) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+uint64_t default_capabilities() {
+  uint64_t all = 0;
+  for (const int capability : kDefault) all |= uint64_t{1} << static_cast<unsigned>(capability);
+  return all;
+}
+
+int limit_bounding_set(uint64_t keep) {
+  for (int capability = 0; capability < kMaxCapabilities; ++capability) {
+    if ((keep >> static_cast<unsigned>(capability) & 1U) != 0) continue;
+    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
+      return errno == EINVAL && capability > 0 ? 0 : errno;  // past the kernel's last one
+    }
+  }
+  return 0;
+}
+
+int become_user(uid_t uid, gid_t gid, std::span<const gid_t> groups, uint64_t capabilities) {
+  if (::setgroups(groups.size(), groups.data()) != 0) return errno;
+  if (::setresgid(gid, gid, gid) != 0) return errno;
+  if (::setresuid(uid, uid, uid) != 0) return errno;
+  return set_capabilities(uid == 0 ? capabilities : 0);
+}
+
+int raise_limits() {
+  constexpr rlim_t kOpenFiles = 1U << 20U;
+  if (const int failed = set_limit(RLIMIT_NOFILE, kOpenFiles); failed != 0) return failed;
+  for (const int which : {RLIMIT_CORE, RLIMIT_MEMLOCK, RLIMIT_NPROC}) {
+    if (const int failed = set_limit(which, RLIM_INFINITY); failed != 0) return failed;
+  }
+  return 0;
+}
+
+}  // namespace tether

@@ -1,0 +1,21 @@
+// A session's pseudo-terminal.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "common/result.h"
+#include "common/unique_fd.h"
+
+namespace tether {
+
+struct Terminal {
+  common::UniqueFd master;
+  common::UniqueFd slave;
+  std::string name;  // of the slave, e.g. /dev/pts/0
+};
+
+// A new one in the devpts at /dev/pts, belonging to `uid`; 0 rows and columns leave its size open.
+common::Result<Terminal> open_terminal(uid_t uid, uint32_t rows, uint32_t columns);
+
+}  // namespace tether

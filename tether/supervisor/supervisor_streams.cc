@@ -1,0 +1,88 @@
+// The bytes of the sessions: out of their pipes and terminals into the rings, and in from the
+// queues.
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "tether/supervisor/supervisor.h"
+
+namespace tether {
+namespace {
+
+constexpr int kReadsPerTurn = 8;
+
+}  // namespace
+
+void Supervisor::on_output(Session& session, uint32_t stream) {
+  Output& output = session.outputs[stream];
+  if (!output.source) return;
+  const uint64_t before = output.ring.head();
+  for (int i = 0; i < kReadsPerTurn; ++i) {
+    Ring::Fill fill = Ring::Fill::kBytes;
+    if (output.discard) {
+      static std::array<char, 16384> nowhere;
+      const ssize_t n = ::read(output.source.get(), nowhere.data(), nowhere.size());
+      if (n <= 0)
+        fill = n < 0 && (errno == EAGAIN || errno == EINTR) ? Ring::Fill::kWouldBlock
+                                                            : Ring::Fill::kEnd;
+    } else {
+      fill = output.ring.fill_from(output.source.get());
+    }
+    if (fill == Ring::Fill::kBytes) continue;
+    if (fill == Ring::Fill::kEnd) {
+      close_output(output);
+      end_output(session, stream);
+    } else if (fill == Ring::Fill::kFull) {
+      ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, output.source.get(), nullptr);
+      output.watched = false;
+    } else if (session.reaped) {
+      // Whoever else still holds the other end may write on, into the void: its output is read,
+      // never kept.
+      output.discard = true;
+      end_output(session, stream);
+    }
+    break;
+  }
+  if (output.ring.head() != before && !output.ended) tell_head(session, stream);
+}
+
+// A TTY's input is the same description: without this the loop would hear of its end for ever.
+void Supervisor::close_output(Output& output) {
+  if (!output.source) return;
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, output.source.get(), nullptr);
+  output.watched = false;
+  output.source.reset();
+}
+
+void Supervisor::end_output(Session& session, uint32_t stream) {
+  Output& output = session.outputs[stream];
+  if (output.ended) return;
+  output.ended = true;
+  if (session.kind == Session::Kind::kPrimary) tell_head(session, stream);
+  after_end(session);
+}
+
+void Supervisor::on_input(Session& session) {
+  while (session.input && !session.queue.empty()) {
+    const std::string_view bytes = session.queue.front();
+    const ssize_t n = ::write(session.input.get(), bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) {
+      watch(session.input.get(), EPOLLOUT | EPOLLONESHOT, Source::kInput, session.id);
+      return;
+    }
+    if (n < 0) {  // The process closed its stdin: nothing more is taken.
+      session.queue.clear();
+      session.input.reset();
+      return;
+    }
+    const auto done = session.queue.pop(static_cast<size_t>(n));
+    if (done.chunk_finished) tell_stdin(session, done.writer, done.offset);
+  }
+  if (session.input_eof && session.queue.empty() && !session.tty) session.input.reset();
+}
+
+}  // namespace tether
