@@ -9,7 +9,10 @@ namespace serial_transport {
 
 Connection::Connection(std::shared_ptr<EndpointState> endpoint, ConnectionId id,
                        std::string service)
-    : endpoint_(std::move(endpoint)), id_(id), service_(std::move(service)) {}
+    : endpoint_(std::move(endpoint)),
+      id_(id),
+      service_(std::move(service)),
+      received_(endpoint_->core().pool()) {}
 
 Connection::~Connection() {
   if (!live_) return;
@@ -36,15 +39,9 @@ void Connection::begin_read(asio::mutable_buffer buffer, IoHandler handler) {
 
 void Connection::try_read() {
   if (!reader_) return;
-  const size_t held = received_.size() - consumed_;
-  if (held > 0 || read_buffer_.size() == 0) {
-    const size_t size = std::min(held, read_buffer_.size());
-    if (size > 0) std::memcpy(read_buffer_.data(), received_.data() + consumed_, size);
-    consumed_ += size;
-    if (consumed_ == received_.size()) {
-      received_.clear();
-      consumed_ = 0;
-    }
+  if (!received_.empty() || read_buffer_.size() == 0) {
+    const size_t size = std::min(received_.size(), read_buffer_.size());
+    received_.pop({static_cast<std::byte*>(read_buffer_.data()), size});
     if (live_ && size > 0) {
       endpoint_->core().consumed(id_, size);
       endpoint_->poke();
@@ -89,7 +86,6 @@ void Connection::reset(Reason reason) {
   endpoint_->forget(id_);
   endpoint_->poke();
   received_.clear();
-  consumed_ = 0;
   fin_ = false;
   on_end(asio::error::operation_aborted);
 }
@@ -109,11 +105,7 @@ void Connection::on_data(std::span<const std::byte> bytes) {
     endpoint_->poke();
     reader_.post({}, size);
   }
-  if (consumed_ > received_.size() / 2) {
-    received_.erase(received_.begin(), received_.begin() + static_cast<ptrdiff_t>(consumed_));
-    consumed_ = 0;
-  }
-  received_.insert(received_.end(), bytes.begin(), bytes.end());
+  received_.append(bytes);
 }
 
 void Connection::on_fin() {

@@ -6,12 +6,13 @@
 #include <boost/asio/error.hpp>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
-#include <vector>
 
-#include "serial-transport/core.h"
+#include "serial-transport/byte_queue.h"
 #include "serial-transport/handler.h"
 #include "serial-transport/reason.h"
+#include "serial-transport/types.h"
 
 namespace serial_transport {
 
@@ -99,8 +100,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool finished_ = false;
   std::string service_;
   ErrorCode error_;
-  std::vector<std::byte> received_;
-  size_t consumed_ = 0;
+  ByteQueue received_;
   asio::mutable_buffer read_buffer_;
   IoHandler reader_;
   asio::const_buffer write_buffer_;

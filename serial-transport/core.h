@@ -7,7 +7,6 @@
 #pragma once
 
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -15,35 +14,42 @@
 #include <map>
 #include <optional>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
+#include "serial-transport/flight.h"
 #include "serial-transport/frame.h"
 #include "serial-transport/hello.h"
 #include "serial-transport/reason.h"
+#include "serial-transport/reorder.h"
+#include "serial-transport/stream.h"
+#include "serial-transport/types.h"
 
 namespace serial_transport {
-
-using Time = std::chrono::nanoseconds;  // since any fixed moment
-using ConnectionId = uint16_t;
-
-enum class TrafficClass : uint8_t { kControl = 0, kInteractive = 1, kBulk = 2 };
 
 struct CoreOptions {
   Role role = Role::kHost;
   Key key{};
   uint64_t incarnation = 0;  // not 0; another for each life of the process
   std::function<Nonce()> make_nonce;
-  bool payload_check = false;        // set it where the link can corrupt bytes
+  bool payload_check = false;        // as LineTraits::can_corrupt, for every line
   uint32_t window = 256 * 1024;      // receive credit of each connection, bytes
   uint32_t send_buffer = 64 * 1024;  // what write() takes ahead of the link, each connection
   size_t max_connections = 1024;
   Time least_retransmission_time = std::chrono::milliseconds(200);
 };
 
-// Called from within on_bytes(), on_tick() and the link calls. Calling back into the core is
-// allowed.
+// Why there is no session, as far as one can tell.
+enum class Trouble : uint8_t {
+  kNone,
+  kNoAnswer,        // nothing that makes sense has arrived
+  kWrongProof,      // there is somebody who has another key
+  kForeignVersion,  // there is somebody who speaks another version of the protocol
+  kSameRole,        // there is another host, or another guest
+};
+
+// Called from within any call of the core. Calling back is allowed, but for on_bytes(), on_tick(),
+// output(), to_send() and the link calls.
 class CoreEvents {
  public:
   virtual ~CoreEvents() = default;
@@ -64,19 +70,32 @@ class Core {
  public:
   Core(CoreOptions options, CoreEvents& events);
 
-  void on_link_up(Time now);
+  void on_link_up(Time now, LineTraits line = {});
   void on_link_down();
   void on_bytes(std::span<const std::byte> bytes, Time now);
   void on_tick(Time now);
   // When on_tick() wants to be called at the latest; nothing: not before something else happens.
   std::optional<Time> next_deadline() const;
-  // The largest frame that to_send() makes.
-  size_t largest_frame() const;
-  // Fills `out` (at least largest_frame() bytes) with whole frames for the wire; 0: nothing to
-  // send.
+
+  // What the link is to be given next; empty when there is nothing. Call it again only when all of
+  // it has been given, or the link is another. The bytes stay in place until then.
+  std::span<const std::byte> output(Time now);
+  // The same as copies: fills `out` (at least largest_frame() bytes) with whole frames; 0: nothing
+  // to send.
   size_t to_send(std::span<std::byte> out, Time now);
+  static constexpr size_t largest_frame() { return kMaxFrame; }
+  // On a slow line: how long to leave it alone before asking for output, given that its queue still
+  // holds so many bytes. Whoever types must not wait behind them.
+  Time hold(size_t queued, Time now) const;
+  // Of the session's line, as both ends know it; 0: fast.
+  uint32_t bytes_per_second() const { return rate_; }
 
   bool session_up() const { return up_; }
+  uint64_t session() const { return session_; }    // the same at both ends; 0: none yet
+  bool silent() const { return unanswered_ > 1; }  // the peer has left heartbeats unanswered
+  Role role() const { return options_.role; }
+  Trouble trouble() const { return up_ ? Trouble::kNone : trouble_; }
+  ChunkPool& pool() { return pool_; }
 
   // Opens a connection; nothing when there are too many. on_accepted or on_end follows.
   std::optional<ConnectionId> open(std::string_view service, TrafficClass traffic);
@@ -92,110 +111,94 @@ class Core {
   void close();                                  // resets everything
 
  private:
-  static constexpr uint32_t kFlight = 64;  // frames under way, each direction
-  enum class State : uint8_t { kOpening, kAccepting, kOpen };
-  struct Stream {
-    State state = State::kOpen;
-    TrafficClass traffic = TrafficClass::kBulk;
-    bool send_open = false, send_accept = false, send_credit = false;
-    bool fin_wanted = false, fin_sent = false, fin_received = false;
-    bool starved = false;   // write() took less than it was given
-    bool orphan = false;    // nobody here reads it any more; what was written still goes out
-    bool in_ready = false;  // has a place in ready_
-    std::string service;
-    std::vector<std::byte> buffer;  // written, not yet framed: from `start` on
-    size_t start = 0;
-    uint64_t sent = 0, credit = 0;  // bytes sent, bytes the peer allows in all
-    uint64_t received = 0, granted = 0, read = 0;
-    size_t pending() const { return buffer.size() - start; }
-    bool sendable() const {
-      if (state != State::kOpen || send_accept || fin_sent) return false;
-      return pending() > 0 ? sent < credit : fin_wanted;
-    }
-  };
-  struct Slot {
-    FrameType type{};
-    uint16_t connection = 0;
-    std::vector<std::byte> payload;
-    Time sent_at{};
-    bool acked = true, resend = false, retransmitted = false;
-  };
-  struct Parked {
-    bool used = false;
-    FrameHeader header;
-    std::vector<std::byte> payload;
-  };
+  using Stream = detail::Stream;
+  using State = Stream::State;
   struct Farewell {
     ConnectionId id;
     FrameType type;
     Reason reason;
   };
-  using Streams = std::map<ConnectionId, Stream>;
 
   // core_hello.cc
+  Hello1 my_hello1() const;
   void begin_hello(Time now);
+  void call_again(Time now);
   void on_hello_deadline(Time now);
   void on_hello1(std::span<const std::byte> payload, Time now);
+  void answer(const Hello1& host, Time now);
   void on_hello2(std::span<const std::byte> payload, Time now);
   void on_hello3(std::span<const std::byte> payload, Time now);
-  bool can_resume(const HelloProof& message, uint64_t peer) const;
-  void establish(const Hello1& host, const Hello1& guest, bool resume, uint32_t expected);
+  bool same_session(const HelloProof& message, uint64_t peer) const;
+  void establish(const Hello1& host, const Hello1& guest, const HelloProof& message, bool resume,
+                 Time now);
+  void agree_on_line(const Hello1& host, const Hello1& guest);
   void forget_session();
   void break_session(Time now);
   HelloProof my_statement() const;
-  size_t emit_hello(std::byte* out);
+  size_t emit_hello(Time now);
   // core_receive.cc
-  size_t parse(std::span<const std::byte> bytes, Time now);
+  std::span<const std::byte> finish_partial(std::span<const std::byte> bytes, Time now);
+  std::span<const std::byte> parse(std::span<const std::byte> bytes, Time now);
+  Time patience() const;
   void watch_partial(Time now);
   void peek(Time now);
   void on_frame(const FrameHeader& header, std::span<const std::byte> payload, Time now);
   void on_sequenced(const FrameHeader& header, std::span<const std::byte> payload, Time now);
-  void deliver(const FrameHeader& header, std::span<const std::byte> payload);
+  void deliver(const FrameHeader& header, std::span<const std::byte> payload, Time now);
   void on_open_frame(ConnectionId id, std::span<const std::byte> payload);
-  void on_stream_frame(Streams::iterator stream, const FrameHeader& header,
-                       std::span<const std::byte> payload);
-  void on_data_frame(ConnectionId id, Stream& stream, std::span<const std::byte> payload);
-  // core_ack.cc
-  void on_acks(const FrameHeader& header, Time now);
-  bool acknowledge(Slot& slot, Time now);
-  void resend_slot(Slot& slot);
-  void resend_late(Time now);
-  Time retransmission_time() const;
+  void on_stream_frame(Stream& stream, const FrameHeader& header,
+                       std::span<const std::byte> payload, Time now);
+  void on_data_frame(Stream& stream, std::span<const std::byte> payload, Time now);
+  void note(const detail::Flight::Findings& findings);
   // core.cc
-  void erase(Streams::iterator stream);
-  void end(Streams::iterator stream, Reason reason);
-  void drop_if_done(ConnectionId id);
-  void mark_ready(ConnectionId id, Stream& stream);
+  Stream* find(ConnectionId id);
+  Stream& add(ConnectionId id);
+  void erase(Stream& stream);
+  void end(Stream& stream, Reason reason);
+  void drop_if_done(Stream& stream);
+  void mark_ready(Stream& stream);
+  size_t write_through(Stream& stream, std::span<const std::byte> bytes);
+  bool may_write_through(const Stream& stream) const;
   // core_send.cc
-  size_t next_frame(std::byte* out, Time now);
-  size_t emit_slot(uint32_t sequence, std::byte* out, Time now);
+  std::span<const std::byte> next_output(size_t most, Time now);
+  size_t batch() const;
+  void fill_flight(Time now);
   bool frame_control();
-  bool frame_control_of(ConnectionId id, Stream& stream);
-  bool frame_data();
-  void frame_fin(ConnectionId id, Stream& stream);
-  Stream* pick_stream(ConnectionId& id);
-  Stream* first_ready(size_t traffic, ConnectionId& id);
-  Slot& new_slot(FrameType type, uint16_t connection);
-  FrameHeader header_for(FrameType type) const;
-  size_t emit(const FrameHeader& header, std::span<const std::byte> payload, std::byte* out);
+  bool frame_farewell();
+  bool frame_control_of(Stream& stream);
+  bool frame_data(Time now);
+  void frame_fin(Stream& stream);
+  std::span<std::byte> add_data(Stream& stream, size_t size);
+  bool has_place(size_t traffic) const;
+  Stream* pick_stream();
+  Stream* first_ready(size_t traffic);
+  bool somebody_types(Time now) const;
+  size_t slice() const;
+  FrameHeader acks() const;
 
   CoreOptions options_;
   CoreEvents& events_;
   bool link_ = false;
   bool up_ = false;
+  LineTraits line_;                    // of our end
+  bool check_ = false;                 // payloads, on the session's line
+  uint32_t rate_ = 0;                  // of the session's line
   std::vector<std::byte> incoming_;    // the beginning of a frame that has not all arrived
   std::optional<Time> partial_since_;  // when that frame began to be waited for
   size_t peeked_ = 0;                  // how far it was searched for HELLOs
   bool peek_due_ = false;
+  std::array<std::byte, kHeaderSize + kMaxHelloPayload + kTrailerSize> small_;  // HELLO or ACK
 
   // HELLO
   Hello1 mine_;                  // of the attempt under way or the session
-  std::optional<Hello1> other_;  // guest: the host's HELLO1 that we answered
+  std::optional<Hello1> other_;  // guest: the HELLO1 that we answered; host: the HELLO2's
   bool send_hello1_ = false, send_hello2_ = false, send_hello3_ = false, attempting_ = false;
   std::vector<std::byte> hello3_;
   std::optional<Time> hello_deadline_;
-  Time hello_wait_{};
+  Time hello_wait_{}, called_at_{}, established_at_{};
   unsigned hello_tries_ = 0;
+  unsigned stale_points_ = 0;  // resume points that the session had left behind, one after another
+  Trouble trouble_ = Trouble::kNoAnswer;
   std::optional<Nonce> established_;  // guest: of the host's HELLO1 that led to the current secrets
   uint64_t peer_ = 0;                 // incarnation of the session's other end
   uint64_t session_ = 0;              // 0: none yet
@@ -204,23 +207,21 @@ class Core {
   uint32_t out_secret_ = 0;
 
   // Sequences
-  std::array<Slot, kFlight> flight_;
-  uint32_t oldest_ = 1, next_ = 1;  // unacknowledged; to be given next
-  std::array<Parked, kFlight> parked_;
-  uint32_t expected_ = 1;
+  detail::Flight flight_;
+  detail::Reorder reorder_;
   bool ack_due_ = false, heartbeat_due_ = false;
-  std::optional<Time> smoothed_;
-  Time variation_{};
-  unsigned back_off_ = 0;
-  size_t frame_limit_ = 0;  // payload of a new DATA frame; follows the losses where bytes corrupt
+  size_t frame_limit_ = kUsualPayload;  // of a new DATA frame; follows the losses
   Time heard_or_asked_{};
-  unsigned unanswered_ = 0;  // heartbeats since anything was heard
+  unsigned unanswered_ = 0;             // heartbeats since anything was heard
+  std::optional<Time> interactive_at_;  // when an interactive byte last went either way
 
   // Connections
-  Streams streams_;
-  std::deque<Farewell> farewells_;    // REFUSE and RESET frames of streams that are gone
-  std::deque<ConnectionId> control_;  // may have OPEN, ACCEPT or CREDIT to send
-  std::array<std::deque<ConnectionId>, 3> ready_;
+  ChunkPool pool_;
+  std::map<ConnectionId, Stream> streams_;
+  std::deque<Farewell> farewells_;  // REFUSE and RESET frames of streams that are gone
+  detail::StreamQueue<&Stream::control> control_;
+  std::array<detail::StreamQueue<&Stream::ready>, 3> ready_;
+  detail::StreamQueue<&Stream::hungry> hungry_;
   ConnectionId next_id_;
   std::array<int64_t, 3> budget_{};
 };

@@ -8,8 +8,9 @@ namespace serial_transport {
 namespace {
 
 // A frame that has not arrived whole by then may be the stump of one that never will, with a HELLO
-// behind it: look into it.
+// behind it: look into it. On a slow line the time that a whole frame takes is added.
 constexpr Time kPatience = std::chrono::milliseconds(20);
+constexpr Time kLongestPatience = std::chrono::milliseconds(500);
 // Refusals and resets that wait to be sent. A peer that reads at all never makes so many.
 constexpr size_t kMaxFarewells = 4096;
 
@@ -17,33 +18,54 @@ constexpr size_t kMaxFarewells = 4096;
 
 void Core::on_bytes(std::span<const std::byte> bytes, Time now) {
   if (!link_) return;
-  size_t done = 0;
+  if (!incoming_.empty()) bytes = finish_partial(bytes, now);
   if (incoming_.empty()) {
-    done = parse(bytes, now);
-    const auto rest = bytes.subspan(done);
-    incoming_.insert(incoming_.end(), rest.begin(), rest.end());
-  } else {
-    // What is left over is less than a frame, so this stays bounded by what one call brings.
-    incoming_.insert(incoming_.end(), bytes.begin(), bytes.end());
-    done = parse(incoming_, now);
-    incoming_.erase(incoming_.begin(), incoming_.begin() + static_cast<ptrdiff_t>(done));
-  }
-  if (done > 0) {
-    partial_since_.reset();
-    peeked_ = 0;
+    bytes = parse(bytes, now);
+    incoming_.assign(bytes.begin(), bytes.end());
   }
   watch_partial(now);
 }
 
-size_t Core::parse(std::span<const std::byte> bytes, Time now) {
-  size_t done = 0;
-  while (done < bytes.size()) {
-    const Scan scan = scan_frame(bytes.subspan(done), in_secret_);
-    if (scan.kind == Scan::Kind::kNeedMore) break;
-    done += scan.size;
+// Takes from `bytes` what the unfinished frame lacks, and no more: what follows is parsed where it
+// stands. Gives back the rest, all of it used up unless nothing unfinished is left.
+std::span<const std::byte> Core::finish_partial(std::span<const std::byte> bytes, Time now) {
+  size_t at = 0;
+  while (at < incoming_.size()) {
+    const Scan scan = scan_frame(std::span(incoming_).subspan(at), in_secret_);
+    if (scan.kind == Scan::Kind::kNeedMore) {
+      const size_t more = std::min(scan.size - (incoming_.size() - at), bytes.size());
+      if (more == 0) break;
+      incoming_.insert(incoming_.end(), bytes.begin(),
+                       bytes.begin() + static_cast<ptrdiff_t>(more));
+      bytes = bytes.subspan(more);
+      continue;
+    }
+    at += scan.size;
     if (scan.kind == Scan::Kind::kFrame) on_frame(scan.header, scan.payload, now);
   }
-  return done;
+  if (at > 0) {
+    incoming_.erase(incoming_.begin(), incoming_.begin() + static_cast<ptrdiff_t>(at));
+    partial_since_.reset();
+  }
+  return bytes;
+}
+
+std::span<const std::byte> Core::parse(std::span<const std::byte> bytes, Time now) {
+  partial_since_.reset();
+  while (!bytes.empty()) {
+    const Scan scan = scan_frame(bytes, in_secret_);
+    if (scan.kind == Scan::Kind::kNeedMore) break;
+    bytes = bytes.subspan(scan.size);
+    if (scan.kind == Scan::Kind::kFrame) on_frame(scan.header, scan.payload, now);
+  }
+  return bytes;
+}
+
+Time Core::patience() const {
+  if (rate_ == 0) return kPatience;
+  const Time whole =
+      std::chrono::nanoseconds(std::chrono::seconds(1)) * frame_size(kMaxCheckedPayload) / rate_;
+  return std::min(kPatience + whole, kLongestPatience);
 }
 
 void Core::watch_partial(Time now) {
@@ -54,8 +76,9 @@ void Core::watch_partial(Time now) {
   }
   if (!partial_since_) {
     partial_since_ = now;
+    peeked_ = 0;
     peek_due_ = true;
-  } else if (now >= *partial_since_ + kPatience) {
+  } else if (now >= *partial_since_ + patience()) {
     peek(now);
   }
 }
@@ -76,8 +99,6 @@ void Core::peek(Time now) {
     const std::vector<std::byte> rest(incoming_.begin() + static_cast<ptrdiff_t>(at),
                                       incoming_.end());
     incoming_.clear();
-    peeked_ = 0;
-    partial_since_.reset();
     return on_bytes(rest, now);
   }
   peeked_ = std::min(at, incoming_.size());
@@ -97,38 +118,22 @@ void Core::on_frame(const FrameHeader& header, std::span<const std::byte> payloa
   if (!up_) return;
   heard_or_asked_ = now;
   unanswered_ = 0;
-  on_acks(header, now);
+  note(flight_.on_acks(header.ack, header.ack_bitmap, now));
   if (header.type != FrameType::kAck) return on_sequenced(header, payload, now);
   if (header.connection == 1) ack_due_ = true;
 }
 
 void Core::on_sequenced(const FrameHeader& header, std::span<const std::byte> payload, Time now) {
   ack_due_ = true;
-  const uint32_t ahead = header.sequence - expected_;
-  if (ahead >= kFlight) return;  // a repetition, or beyond what we allow
-  Parked& place = parked_[header.sequence % kFlight];
-  if (ahead > 0) {
-    if (std::exchange(place.used, true)) return;
-    place.header = header;
-    place.payload.assign(payload.begin(), payload.end());
-    return;
-  }
-  ++expected_;
-  const uint64_t before = establishments_;
-  deliver(header, payload);
-  while (parked_[expected_ % kFlight].used) {
-    Parked& parked = parked_[expected_ % kFlight];
-    parked.used = false;
-    ++expected_;
-    deliver(parked.header, parked.payload);
-  }
-  if (establishments_ == before && farewells_.size() > kMaxFarewells) break_session(now);
+  if (!reorder_.is_next(header, payload)) return;
+  deliver(header, payload, now);
+  while (const auto* parked = reorder_.advance()) deliver(parked->header, parked->payload, now);
+  if (farewells_.size() > kMaxFarewells) break_session(now);
 }
 
-void Core::deliver(const FrameHeader& header, std::span<const std::byte> payload) {
+void Core::deliver(const FrameHeader& header, std::span<const std::byte> payload, Time now) {
   if (header.type == FrameType::kOpen) return on_open_frame(header.connection, payload);
-  const auto stream = streams_.find(header.connection);
-  if (stream != streams_.end()) on_stream_frame(stream, header, payload);
+  if (Stream* stream = find(header.connection)) on_stream_frame(*stream, header, payload, now);
 }
 
 void Core::on_open_frame(ConnectionId id, std::span<const std::byte> payload) {
@@ -141,28 +146,31 @@ void Core::on_open_frame(ConnectionId id, std::span<const std::byte> payload) {
     farewells_.push_back({id, FrameType::kRefuse, Reason::kTooMany});
     return;
   }
-  Stream& stream = streams_[id];
+  Stream& stream = add(id);
   stream.state = State::kAccepting;
   stream.traffic = static_cast<TrafficClass>(traffic);
+  stream.interactive = stream.traffic == TrafficClass::kInteractive;
   stream.credit = load32(payload.data());
-  stream.service.assign(reinterpret_cast<const char*>(payload.data()) + 6, length);
-  const std::string service = stream.service;
+  const std::string_view service(reinterpret_cast<const char*>(payload.data()) + 6, length);
   events_.on_open(id, stream.traffic, service);
 }
 
-void Core::on_stream_frame(Streams::iterator stream, const FrameHeader& header,
-                           std::span<const std::byte> payload) {
-  const ConnectionId id = stream->first;
-  Stream& s = stream->second;
+void Core::on_stream_frame(Stream& stream, const FrameHeader& header,
+                           std::span<const std::byte> payload, Time now) {
+  const ConnectionId id = stream.id;
   const auto misbehaved = [&] {
     farewells_.push_back({id, FrameType::kReset, Reason::kProtocolError});
     end(stream, Reason::kProtocolError);
   };
   switch (header.type) {
     case FrameType::kAccept:
-      if (s.state != State::kOpening || s.send_open || payload.size() != 4) return misbehaved();
-      s.state = State::kOpen;
-      s.credit = load32(payload.data());
+      if (stream.state != State::kOpening || stream.send_open || payload.size() != 4) {
+        return misbehaved();
+      }
+      stream.state = State::kOpen;
+      stream.credit = load32(payload.data());
+      std::string().swap(stream.service);
+      mark_ready(stream);
       return events_.on_accepted(id);
     case FrameType::kRefuse:
     case FrameType::kReset:
@@ -170,27 +178,32 @@ void Core::on_stream_frame(Streams::iterator stream, const FrameHeader& header,
       return end(stream, static_cast<Reason>(load16(payload.data())));
     case FrameType::kCredit:
       if (payload.size() != 8) return misbehaved();
-      s.credit = std::max(s.credit, load64(payload.data()));
-      return mark_ready(id, s);
+      stream.credit = std::max(stream.credit, load64(payload.data()));
+      return mark_ready(stream);
     case FrameType::kData:
-      if (s.state != State::kOpen || s.fin_received || s.received + payload.size() > s.granted) {
+      if (stream.state != State::kOpen || stream.fin_received ||
+          stream.received + payload.size() > stream.granted) {
         return misbehaved();
       }
-      return on_data_frame(id, s, payload);
+      return on_data_frame(stream, payload, now);
     case FrameType::kFin:
-      if (s.state != State::kOpen || s.fin_received || !payload.empty()) return misbehaved();
-      s.fin_received = true;
-      if (!s.orphan) events_.on_fin(id);
-      return drop_if_done(id);
+      if (stream.state != State::kOpen || stream.fin_received || !payload.empty()) {
+        return misbehaved();
+      }
+      stream.fin_received = true;
+      if (!stream.orphan) events_.on_fin(id);
+      if (Stream* left = find(id)) drop_if_done(*left);
+      return;
     default:
       return;
   }
 }
 
-void Core::on_data_frame(ConnectionId id, Stream& stream, std::span<const std::byte> payload) {
+void Core::on_data_frame(Stream& stream, std::span<const std::byte> payload, Time now) {
   stream.received += payload.size();
-  if (stream.orphan) return consumed(id, payload.size());
-  events_.on_data(id, payload);
+  if (stream.interactive) interactive_at_ = now;
+  if (stream.orphan) return consumed(stream.id, payload.size());
+  events_.on_data(stream.id, payload);
 }
 
 }  // namespace serial_transport

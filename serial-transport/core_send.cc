@@ -10,186 +10,214 @@ namespace {
 // Shares of a busy link, in bytes a round: control before interactive before bulk, and none
 // starves.
 constexpr std::array<int64_t, 3> kShares = {128 * 1024, 64 * 1024, 32 * 1024};
-// How many frames may be under way for a class to add one: the last places are kept for the more
+// How much may be under way for a class to add a frame: the last places are kept for the more
 // urgent, and the very last for frames that carry no data.
-constexpr std::array<uint32_t, 3> kPlaces = {62, 58, 50};
-}  // namespace
+constexpr std::array<uint32_t, 3> kFrames = {62, 58, 50};
+constexpr std::array<size_t, 3> kBytes = {304 * 1024, 280 * 1024, 256 * 1024};
+// Frames without data go on top of that.
+static_assert(kBytes[0] + kMaxFrame + 64 * frame_size(6 + 255) <= detail::Flight::kMostBytes);
 
-size_t Core::largest_frame() const {
-  const size_t payload = options_.payload_check ? kMaxCheckedPayload : kMaxPayload;
-  return kHeaderSize + payload + kTrailerSize;
-}
+constexpr size_t kBatch = 2 * frame_size(kUsualPayload);
+constexpr size_t kSmallBatch = 2 * 1024;
+
+// Who types waits at most so long, each way, for what is before him on the line.
+constexpr int64_t kTypingShare = 50;  // of a second: 20 ms
+// A keystroke, and a CREDIT that may go before it.
+constexpr size_t kKeystroke = frame_size(1) + frame_size(8);
+constexpr size_t kLeastSlice = 32;
+constexpr Time kTypingLasts = std::chrono::seconds(1);
+constexpr Time kLeastHold = std::chrono::milliseconds(1);
+constexpr Time kLongestHold = std::chrono::milliseconds(5);
+}  // namespace
 
 size_t Core::to_send(std::span<std::byte> out, Time now) {
   size_t used = 0;
-  while (link_ && out.size() - used >= largest_frame()) {
-    const size_t size = next_frame(out.data() + used, now);
-    if (size == 0) break;
-    used += size;
+  while (out.size() - used >= largest_frame()) {
+    const auto bytes = next_output(std::min(batch(), out.size() - used), now);
+    if (bytes.empty()) break;
+    std::memcpy(out.data() + used, bytes.data(), bytes.size());
+    used += bytes.size();
+    if (used >= batch()) break;
   }
   return used;
 }
 
-size_t Core::next_frame(std::byte* out, Time now) {
-  if (const size_t size = emit_hello(out); size > 0) return size;
-  if (!up_) return 0;
-  for (uint32_t s = oldest_; s != next_; ++s) {
-    if (flight_[s % kFlight].resend) {
-      flight_[s % kFlight].retransmitted = true;
-      return emit_slot(s, out, now);
-    }
-  }
-  if (next_ - oldest_ < kFlight && (frame_control() || frame_data()))
-    return emit_slot(next_ - 1, out, now);
-  if (ack_due_ || heartbeat_due_) {
-    FrameHeader header = header_for(FrameType::kAck);
-    header.connection = std::exchange(heartbeat_due_, false) ? 1 : 0;
-    return emit(header, {}, out);
-  }
-  return 0;
+std::span<const std::byte> Core::output(Time now) { return next_output(batch(), now); }
+
+// What may be taken at once. On a slow line a frame at a time: whatever comes up meanwhile may be
+// more urgent.
+size_t Core::batch() const {
+  if (rate_ > 0) return 1;
+  return check_ ? kSmallBatch : kBatch;
 }
 
-FrameHeader Core::header_for(FrameType type) const {
-  FrameHeader header;
-  header.type = type;
-  header.flags = options_.payload_check ? kPayloadChecked : 0;
-  header.ack = expected_;
-  for (uint32_t i = 0; i < kFlight - 1; ++i) {
-    if (parked_[(expected_ + 1 + i) % kFlight].used) header.ack_bitmap |= uint64_t{1} << i;
+std::span<const std::byte> Core::next_output(size_t most, Time now) {
+  if (!link_) return {};
+  if (const size_t size = emit_hello(now); size > 0) return std::span(small_).first(size);
+  if (!up_) return {};
+  fill_flight(now);
+  const auto frames = flight_.emit(acks(), out_secret_, now, most);
+  if (!frames.empty()) {
+    ack_due_ = false;
+    return frames;
   }
+  if (!ack_due_ && !heartbeat_due_) return {};
+  FrameHeader header = acks();
+  header.type = FrameType::kAck;
+  header.connection = std::exchange(heartbeat_due_, false) ? 1 : 0;
+  ack_due_ = false;
+  return std::span(small_).first(seal_frame(header, 0, out_secret_, small_.data()));
+}
+
+FrameHeader Core::acks() const {
+  FrameHeader header;
+  header.flags = check_ ? kPayloadChecked : 0;
+  header.ack = reorder_.expected();
+  header.ack_bitmap = reorder_.bitmap();
   return header;
 }
 
-size_t Core::emit(const FrameHeader& header, std::span<const std::byte> payload, std::byte* out) {
-  ack_due_ = false;
-  return encode_frame(header, payload, out_secret_, out);
-}
-
-size_t Core::emit_slot(uint32_t sequence, std::byte* out, Time now) {
-  Slot& slot = flight_[sequence % kFlight];
-  slot.resend = false;
-  slot.sent_at = now;
-  FrameHeader header = header_for(slot.type);
-  header.connection = slot.connection;
-  header.sequence = sequence;
-  return emit(header, slot.payload, out);
-}
-
-Core::Slot& Core::new_slot(FrameType type, uint16_t connection) {
-  Slot& slot = flight_[next_++ % kFlight];
-  slot.type = type;
-  slot.connection = connection;
-  slot.acked = slot.resend = slot.retransmitted = false;
-  slot.payload.clear();
-  return slot;
+void Core::fill_flight(Time now) {
+  while (flight_.unsent_bytes() < batch()) {
+    if (flight_.frames() < detail::Flight::kFrames && frame_control()) continue;
+    if (frame_data(now)) continue;
+    Stream* hungry = hungry_.front();
+    if (hungry == nullptr) return;
+    hungry_.remove(*hungry);
+    hungry->starved = false;
+    events_.on_writable(hungry->id);
+  }
 }
 
 // OPEN, ACCEPT, REFUSE, RESET and CREDIT go before any data.
 bool Core::frame_control() {
-  if (!farewells_.empty()) {
-    const Farewell farewell = farewells_.front();
-    farewells_.pop_front();
-    Slot& slot = new_slot(farewell.type, farewell.id);
-    slot.payload.resize(2);
-    store16(slot.payload.data(), static_cast<uint16_t>(farewell.reason));
-    return true;
-  }
-  while (!control_.empty()) {
-    const ConnectionId id = control_.front();
-    const auto it = streams_.find(id);
-    if (it != streams_.end() && frame_control_of(id, it->second)) return true;
-    control_.pop_front();
+  if (frame_farewell()) return true;
+  while (Stream* stream = control_.front()) {
+    if (frame_control_of(*stream)) return true;
+    control_.remove(*stream);
   }
   return false;
 }
 
-bool Core::frame_control_of(ConnectionId id, Stream& stream) {
+bool Core::frame_farewell() {
+  if (farewells_.empty()) return false;
+  const Farewell farewell = farewells_.front();
+  farewells_.pop_front();
+  const auto payload = flight_.add(farewell.type, farewell.id, 2);
+  store16(payload.data(), static_cast<uint16_t>(farewell.reason));
+  return true;
+}
+
+bool Core::frame_control_of(Stream& stream) {
   if (std::exchange(stream.send_open, false)) {
-    Slot& slot = new_slot(FrameType::kOpen, id);
-    slot.payload.resize(6 + stream.service.size());
-    store32(slot.payload.data(), options_.window);
-    slot.payload[4] = static_cast<std::byte>(stream.traffic);
-    slot.payload[5] = static_cast<std::byte>(stream.service.size());
-    std::memcpy(slot.payload.data() + 6, stream.service.data(), stream.service.size());
+    const auto payload = flight_.add(FrameType::kOpen, stream.id, 6 + stream.service.size());
+    store32(payload.data(), options_.window);
+    payload[4] = static_cast<std::byte>(stream.traffic);
+    payload[5] = static_cast<std::byte>(stream.service.size());
+    std::memcpy(&payload[0] + 6, stream.service.data(), stream.service.size());
     return true;
   }
   if (std::exchange(stream.send_accept, false)) {
-    Slot& slot = new_slot(FrameType::kAccept, id);
-    slot.payload.resize(4);
-    store32(slot.payload.data(), options_.window);
-    mark_ready(id, stream);
+    store32(flight_.add(FrameType::kAccept, stream.id, 4).data(), options_.window);
+    mark_ready(stream);
     return true;
   }
   if (std::exchange(stream.send_credit, false)) {
-    Slot& slot = new_slot(FrameType::kCredit, id);
-    slot.payload.resize(8);
-    store64(slot.payload.data(), stream.granted);
+    store64(flight_.add(FrameType::kCredit, stream.id, 8).data(), stream.granted);
     return true;
   }
   return false;
 }
 
-// The connections of a class take turns; places of those that are gone or blocked are given up.
-Core::Stream* Core::first_ready(size_t traffic, ConnectionId& id) {
-  std::deque<ConnectionId>& queue = ready_[traffic];
-  while (!queue.empty()) {
-    id = queue.front();
-    if (const auto it = streams_.find(id); it != streams_.end()) {
-      if (it->second.sendable()) return &it->second;
-      it->second.in_ready = false;
-    }
-    queue.pop_front();
+bool Core::has_place(size_t traffic) const {
+  return flight_.frames() < kFrames[traffic] && flight_.bytes() < kBytes[traffic];
+}
+
+// The connections of a class take turns; places of those that are blocked are given up.
+Core::Stream* Core::first_ready(size_t traffic) {
+  auto& queue = ready_[traffic];
+  while (Stream* stream = queue.front()) {
+    if (stream->sendable()) return stream;
+    queue.remove(*stream);
   }
   return nullptr;
 }
 
 // The first class that has something to send and some of its share left.
-Core::Stream* Core::pick_stream(ConnectionId& id) {
+Core::Stream* Core::pick_stream() {
   for (int round = 0; round < 2; ++round) {
+    bool waiting = false;
     for (size_t traffic = 0; traffic < 3; ++traffic) {
-      if (budget_[traffic] <= 0 || next_ - oldest_ >= kPlaces[traffic]) continue;
-      if (Stream* stream = first_ready(traffic, id)) return stream;
+      if (budget_[traffic] <= 0) continue;
+      Stream* stream = first_ready(traffic);
+      if (stream == nullptr) continue;
+      if (has_place(traffic)) return stream;
+      waiting = true;
     }
+    // It has a share left and no place: were the others given new shares, it would never find one.
+    if (waiting) return nullptr;
     budget_ = kShares;
   }
   return nullptr;
 }
 
-bool Core::frame_data() {
-  ConnectionId id = 0;
-  Stream* stream = pick_stream(id);
+bool Core::frame_data(Time now) {
+  Stream* stream = pick_stream();
   if (stream == nullptr) return false;
-  const auto traffic = static_cast<size_t>(stream->traffic);
-  ready_[traffic].pop_front();
-  stream->in_ready = false;
+  ready_[static_cast<size_t>(stream->traffic)].remove(*stream);
   if (stream->pending() == 0) {
-    frame_fin(id, *stream);
+    frame_fin(*stream);
     return true;
   }
-  const size_t size = std::min(
-      {stream->pending(), frame_limit_, static_cast<size_t>(stream->credit - stream->sent)});
-  Slot& slot = new_slot(FrameType::kData, id);
-  const auto begin = stream->buffer.begin() + static_cast<ptrdiff_t>(stream->start);
-  slot.payload.assign(begin, begin + static_cast<ptrdiff_t>(size));
-  stream->start += size;
-  stream->sent += size;
-  budget_[traffic] -= static_cast<int64_t>(size + kHeaderSize + kTrailerSize);
-  mark_ready(id, *stream);
+  if (stream->interactive) interactive_at_ = now;
+  const size_t limit = somebody_types(now) ? std::min(slice(), frame_limit_) : frame_limit_;
+  const size_t size =
+      std::min({stream->pending(), limit, static_cast<size_t>(stream->credit - stream->sent)});
+  stream->queue.pop(add_data(*stream, size));
+  mark_ready(*stream);
   if (stream->starved && stream->pending() <= options_.send_buffer / 2) {
     stream->starved = false;
-    events_.on_writable(id);
+    events_.on_writable(stream->id);
   }
   return true;
 }
 
-void Core::frame_fin(ConnectionId id, Stream& stream) {
-  new_slot(FrameType::kFin, id);
+std::span<std::byte> Core::add_data(Stream& stream, size_t size) {
+  stream.sent += size;
+  budget_[static_cast<size_t>(stream.traffic)] -= static_cast<int64_t>(frame_size(size));
+  return flight_.add(FrameType::kData, stream.id, size);
+}
+
+void Core::frame_fin(Stream& stream) {
+  flight_.add(FrameType::kFin, stream.id, 0);
   stream.fin_sent = true;
-  if (!stream.orphan) return drop_if_done(id);
+  if (!stream.orphan) return drop_if_done(stream);
+  const ConnectionId id = stream.id;
   const bool finished = stream.fin_received;
-  erase(streams_.find(id));
+  erase(stream);
   // Everything was said and nobody listens here: whoever still talks should learn it.
   if (!finished) farewells_.push_back({id, FrameType::kReset, Reason::kApplication});
+}
+
+bool Core::somebody_types(Time now) const {
+  return rate_ > 0 && interactive_at_ && now < *interactive_at_ + kTypingLasts;
+}
+
+// The payload of a frame while somebody types: a keystroke may find one such frame in the line's
+// queue and one just begun.
+size_t Core::slice() const {
+  const int64_t bytes =
+      (rate_ / kTypingShare - static_cast<int64_t>(kKeystroke)) / 2 - int64_t{frame_size(1) - 1};
+  return std::clamp<size_t>(static_cast<size_t>(std::max<int64_t>(bytes, 0)), kLeastSlice,
+                            kUsualPayload);
+}
+
+Time Core::hold(size_t queued, Time now) const {
+  const size_t limit = frame_size(slice());
+  if (!somebody_types(now) || queued <= limit) return Time{0};
+  const Time drained = std::chrono::nanoseconds(std::chrono::seconds(1)) *
+                       static_cast<int64_t>(queued - limit) / rate_;
+  return std::clamp(drained, kLeastHold, kLongestHold);
 }
 
 }  // namespace serial_transport

@@ -5,12 +5,16 @@
 namespace serial_transport {
 
 Endpoint::Endpoint(asio::any_io_executor executor, EndpointOptions options, LinkOpener opener)
-    : state_(std::make_shared<EndpointState>(std::move(executor), options, std::move(opener))) {}
+    : Endpoint(std::move(executor), options, std::vector{std::move(opener)}) {}
+Endpoint::Endpoint(asio::any_io_executor executor, EndpointOptions options,
+                   std::vector<LinkOpener> openers)
+    : state_(std::make_shared<EndpointState>(std::move(executor), options, std::move(openers))) {}
 Endpoint::~Endpoint() { state_->close(); }
 void Endpoint::start() { state_->start(); }
 void Endpoint::close() { state_->close(); }
 void Endpoint::cancel() { state_->cancel_connects(); }
 bool Endpoint::link_up() const { return state_->core().session_up(); }
+std::string Endpoint::trouble() const { return state_->trouble(); }
 asio::any_io_executor Endpoint::get_executor() const { return state_->executor(); }
 
 void Endpoint::listen(std::string service, TrafficClass traffic, OnConnection on_connection) {

@@ -17,8 +17,12 @@ namespace serial_transport {
 
 struct EndpointOptions {
   Role role = Role::kHost;
-  Key key{};                         // shared by both ends, never on the wire
-  bool payload_check = false;        // for links that can corrupt bytes, such as a UART
+  Key key{};  // shared by both ends, never on the wire
+  // For lines that can corrupt bytes, and slow ones. Terminals tell by themselves, and what one end
+  // knows of the line the other learns: for a UART that the host sees as a socket nothing need be
+  // set here.
+  bool payload_check = false;
+  uint32_t bytes_per_second = 0;     // 0: unknown, or so fast that it does not matter
   uint32_t window = 256 * 1024;      // receive credit of each connection, bytes
   uint32_t send_buffer = 64 * 1024;  // what writes may run ahead of the link, each connection
   size_t max_connections = 1024;
@@ -27,6 +31,10 @@ struct EndpointOptions {
 class Endpoint {
  public:
   Endpoint(asio::any_io_executor executor, EndpointOptions options, LinkOpener opener);
+  // Several candidates in order of preference. The first that opens is used; one that brings no
+  // session within a second is given up for the next that opens.
+  Endpoint(asio::any_io_executor executor, EndpointOptions options,
+           std::vector<LinkOpener> openers);
   ~Endpoint();  // close()
   Endpoint(const Endpoint&) = delete;
   Endpoint& operator=(const Endpoint&) = delete;
@@ -61,6 +69,8 @@ class Endpoint {
   // True while the link is open and both ends have proved themselves on it.
   bool link_up() const;
   bool session_up() const { return link_up(); }
+  // While the link is not up: why, as far as one can tell, in a few words. Else empty.
+  std::string trouble() const;
   void on_link_change(std::function<void(bool up)> callback);
 
   asio::any_io_executor get_executor() const;

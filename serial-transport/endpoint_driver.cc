@@ -1,24 +1,17 @@
 // The thin part: moves bytes between descriptor and core, and core's events to connections.
-#include <poll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "common/io.h"
 #include "serial-transport/endpoint_state.h"
+#include "serial-transport/line.h"
 
 namespace serial_transport {
 namespace {
 
-using namespace std::chrono_literals;
-
 constexpr size_t kChunk = 32 * 1024;  // what a virtio-serial port takes at once
-constexpr auto kShortestRetry = 10ms;
-constexpr auto kLongestRetry = 1000ms;
-constexpr auto kLongestHangUp = 100ms;  // between looks at a link that is there, without a peer
 constexpr int kReadsPerTurn = 8;
 
 Time now() { return std::chrono::steady_clock::now().time_since_epoch(); }
@@ -44,72 +37,87 @@ CoreOptions core_options(const EndpointOptions& options) {
 }  // namespace
 
 EndpointState::EndpointState(asio::any_io_executor executor, const EndpointOptions& options,
-                             LinkOpener opener)
+                             std::vector<LinkOpener> openers)
     : executor_(std::move(executor)),
       core_(core_options(options), *this),
-      opener_(std::move(opener)),
+      bytes_per_second_(options.bytes_per_second),
+      keeper_(std::make_shared<LinkKeeper>(executor_, std::move(openers),
+                                           [this](Link link) { use(std::move(link)); })),
       link_(executor_),
-      retry_(executor_),
+      out_link_(executor_),
       tick_(executor_),
-      in_(kChunk),
-      out_(options.payload_check ? 2 * core_.largest_frame() : kChunk + core_.largest_frame()) {}
+      hold_(executor_),
+      in_(kChunk) {}
 
-void EndpointState::start() { open_link(); }
+void EndpointState::start() { keeper_->start(); }
 
 void EndpointState::close() {
   if (closed_) return;
   core_.close();
   send();  // a last try for the resets; nothing waits for it
   closed_ = true;
-  ++generation_;
-  ErrorCode ignored;
-  link_.close(ignored);
-  retry_.cancel();
+  drop_link();
+  keeper_->close();
   tick_.cancel();
   listeners.clear();
   link_callback = nullptr;
 }
 
-void EndpointState::open_link() {
-  auto opened = opener_();
-  if (opened.has_error()) return retry_later(kLongestRetry);
-  // Without a host end a virtio-serial port reports POLLIN and POLLHUP together: look at the latter
-  // first, or spin.
-  pollfd state{opened->get(), POLLIN, 0};
-  if (::poll(&state, 1, 0) > 0 && (state.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0)
-    return retry_later(kLongestHangUp);
+void EndpointState::use(Link link) {
+  if (link_.is_open()) drop_link();
   ErrorCode error;
-  link_.assign(opened->get(), error);
-  if (error) return retry_later(kLongestRetry);
-  struct stat status {};
-  link_is_socket_ = ::fstat(opened->get(), &status) == 0 && S_ISSOCK(status.st_mode);
-  (void)opened->release();
+  link_.assign(link.fd.get(), error);
+  if (error) return lose_link();
+  socket_ = is_socket(link.fd.release());
+  split_ = static_cast<bool>(link.out_fd);
+  if (split_) {
+    out_link_.assign(link.out_fd.get(), error);
+    if (error) return lose_link();
+    socket_ = is_socket(link.out_fd.release());
+  }
   ++generation_;
-  out_start_ = out_size_ = 0;
-  write_waiting_ = false;
-  core_.on_link_up(now());
+  if (link.traits.bytes_per_second == 0) link.traits.bytes_per_second = bytes_per_second_;
+  core_.on_link_up(now(), link.traits);
   wait_readable();
   poke();
 }
 
-void EndpointState::lose_link() {
+void EndpointState::drop_link() {
   ++generation_;
   ErrorCode ignored;
   link_.close(ignored);
+  out_link_.close(ignored);
+  hold_.cancel();
+  out_ = {};
+  write_waiting_ = holding_ = false;
   core_.on_link_down();
-  if (!closed_) retry_later(kLongestHangUp);
 }
 
-void EndpointState::retry_later(std::chrono::milliseconds longest) {
-  back_off_ = std::clamp<std::chrono::milliseconds>(back_off_ * 2, kShortestRetry, longest);
-  retry_.expires_after(back_off_);
-  retry_.async_wait([self = shared_from_this()](ErrorCode error) {
-    if (!error && !self->closed_) self->open_link();
-  });
+void EndpointState::lose_link() {
+  drop_link();
+  keeper_->lost();
+}
+
+std::string EndpointState::trouble() const {
+  if (std::string text = keeper_->trouble(); !text.empty()) return text;
+  switch (core_.trouble()) {
+    case Trouble::kNone:
+      return {};
+    case Trouble::kWrongProof:
+      return "the other end has another key";
+    case Trouble::kForeignVersion:
+      return "the other end speaks another version of the protocol";
+    case Trouble::kSameRole:
+      return core_.role() == Role::kHost ? "the other end is a host too"
+                                         : "the other end is a guest too";
+    case Trouble::kNoAnswer:
+      break;
+  }
+  return "the other end does not answer";
 }
 
 void EndpointState::wait_readable() {
-  link_.async_wait(asio::posix::stream_descriptor::wait_read,
+  link_.async_wait(Descriptor::wait_read,
                    [self = shared_from_this(), generation = generation_](ErrorCode error) {
                      if (generation != self->generation_) return;
                      if (error) return self->lose_link();
@@ -126,13 +134,13 @@ void EndpointState::on_readable() {
     if (n <= 0) return lose_link();
     core_.on_bytes(std::span(in_).first(static_cast<size_t>(n)), now());
     send();
-    if (generation != generation_ || closed_) return;
+    if (generation != generation_) return;
   }
   wait_readable();
 }
 
 void EndpointState::poke() {
-  if (std::exchange(poked_, true) || closed_) return;
+  if (closed_ || std::exchange(poked_, true)) return;
   asio::post(executor_, [self = shared_from_this()] {
     self->poked_ = false;
     self->send();
@@ -141,16 +149,10 @@ void EndpointState::poke() {
 
 void EndpointState::send() {
   if (closed_ || !link_.is_open()) return;
-  while (!write_waiting_) {
-    if (out_start_ == out_size_) {
-      out_start_ = 0;
-      out_size_ = core_.to_send(out_, now());
-      if (out_size_ == 0) break;
-    }
-    const size_t size = std::min(out_size_ - out_start_, kChunk);
-    const ssize_t n = write_some(out_.data() + out_start_, size);
+  while (!write_waiting_ && (!out_.empty() || next_output())) {
+    const ssize_t n = write_some(out_.first(std::min(out_.size(), kChunk)));
     if (n > 0) {
-      out_start_ += static_cast<size_t>(n);
+      out_ = out_.subspan(static_cast<size_t>(n));
     } else if (n == 0 || errno == EAGAIN) {
       write_later();
     } else if (errno != EINTR) {
@@ -160,34 +162,61 @@ void EndpointState::send() {
   arm_timer();
 }
 
+bool EndpointState::next_output() {
+  if (holding_) return false;
+  const Time at = now();
+  if (core_.bytes_per_second() > 0) {
+    const Time wait = core_.hold(queued_bytes(out_link().native_handle()), at);
+    if (wait > Time{0}) {
+      hold(wait);
+      return false;
+    }
+  }
+  out_ = core_.output(at);
+  return !out_.empty();
+}
+
 // A socket whose other end has gone must not raise SIGPIPE in the user's process.
-ssize_t EndpointState::write_some(const std::byte* bytes, size_t size) {
-  if (link_is_socket_) return ::send(link_.native_handle(), bytes, size, MSG_NOSIGNAL);
-  return ::write(link_.native_handle(), bytes, size);
+ssize_t EndpointState::write_some(std::span<const std::byte> bytes) {
+  const int fd = out_link().native_handle();
+  if (socket_) return ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  return ::write(fd, bytes.data(), bytes.size());
 }
 
 void EndpointState::write_later() {
   write_waiting_ = true;
-  link_.async_wait(asio::posix::stream_descriptor::wait_write,
-                   [self = shared_from_this(), generation = generation_](ErrorCode error) {
-                     if (generation != self->generation_) return;
-                     self->write_waiting_ = false;
-                     if (error) return self->lose_link();
-                     self->send();
-                   });
+  out_link().async_wait(Descriptor::wait_write,
+                        [self = shared_from_this(), generation = generation_](ErrorCode error) {
+                          if (generation != self->generation_) return;
+                          self->write_waiting_ = false;
+                          if (error) return self->lose_link();
+                          self->send();
+                        });
 }
 
+void EndpointState::hold(Time wait) {
+  holding_ = true;
+  hold_.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(wait));
+  hold_.async_wait([self = shared_from_this(), generation = generation_](ErrorCode error) {
+    if (error || generation != self->generation_) return;
+    self->holding_ = false;
+    self->send();
+  });
+}
+
+// A timer that would fire too early is left alone: it looks again then. Deadlines move away with
+// every acknowledgement, and setting a timer costs more than that.
 void EndpointState::arm_timer() {
   const auto deadline = core_.next_deadline();
-  if (!deadline) {
-    tick_.cancel();
-    return;
-  }
+  if (!deadline || (tick_at_ && *tick_at_ <= *deadline)) return;
+  tick_at_ = deadline;
   tick_.expires_at(std::chrono::steady_clock::time_point(
       std::chrono::duration_cast<std::chrono::steady_clock::duration>(*deadline)));
   tick_.async_wait([self = shared_from_this()](ErrorCode error) {
     if (error || self->closed_) return;
+    self->tick_at_.reset();
     self->core_.on_tick(now());
+    if (!self->core_.session_up() || self->core_.silent()) self->keeper_->review();
     self->send();
   });
 }
@@ -222,7 +251,7 @@ std::shared_ptr<Connection> EndpointState::find(ConnectionId id) {
 }
 
 void EndpointState::on_session(bool up) {
-  if (up) back_off_ = {};
+  if (up) keeper_->proved();
   if (!link_callback) return;
   asio::post(executor_, [self = shared_from_this(), up] {
     if (self->link_callback) self->link_callback(up);

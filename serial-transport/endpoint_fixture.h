@@ -33,7 +33,9 @@ inline EndpointOptions options_for(Role role) {
 // An endpoint and what it has accepted under the service "sink".
 struct End {
   End(asio::io_context& io, const EndpointOptions& options, LinkOpener opener)
-      : endpoint(std::make_unique<Endpoint>(io.get_executor(), options, std::move(opener))) {
+      : End(io, options, std::vector{std::move(opener)}) {}
+  End(asio::io_context& io, const EndpointOptions& options, std::vector<LinkOpener> openers)
+      : endpoint(std::make_unique<Endpoint>(io.get_executor(), options, std::move(openers))) {
     endpoint->listen("sink", TrafficClass::kBulk,
                      [this](ConnectionPtr c) { accepted.push_back(std::move(c)); });
     endpoint->start();

@@ -5,8 +5,13 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <map>
+#include <optional>
+#include <span>
+#include <vector>
 
+#include "serial-transport/core.h"
 #include "serial-transport/endpoint.h"
+#include "serial-transport/link_keeper.h"
 
 namespace serial_transport {
 
@@ -14,7 +19,8 @@ class EndpointState : public CoreEvents, public std::enable_shared_from_this<End
  public:
   using ConnectHandler = detail::Handler<ErrorCode, std::shared_ptr<Connection>>;
 
-  EndpointState(asio::any_io_executor executor, const EndpointOptions& options, LinkOpener opener);
+  EndpointState(asio::any_io_executor executor, const EndpointOptions& options,
+                std::vector<LinkOpener> openers);
 
   void start();
   void close();
@@ -22,6 +28,7 @@ class EndpointState : public CoreEvents, public std::enable_shared_from_this<End
   void connect(std::string service, TrafficClass traffic, ConnectHandler handler);
   // Something to send may have come up: look, at the end of this turn of the loop.
   void poke();
+  std::string trouble() const;
   Core& core() { return core_; }
   const asio::any_io_executor& executor() const { return executor_; }
   void forget(ConnectionId id) { connections_.erase(id); }
@@ -44,29 +51,34 @@ class EndpointState : public CoreEvents, public std::enable_shared_from_this<End
   void on_end(ConnectionId id, Reason reason) override;
 
  private:
-  void open_link();
+  using Descriptor = asio::posix::stream_descriptor;
+  void use(Link link);
+  void drop_link();
   void lose_link();
-  void retry_later(std::chrono::milliseconds longest);
   void wait_readable();
   void on_readable();
   void cancel_connect(ConnectionId id);
   void send();
-  ssize_t write_some(const std::byte* bytes, size_t size);
+  bool next_output();
+  Descriptor& out_link() { return split_ ? out_link_ : link_; }
+  ssize_t write_some(std::span<const std::byte> bytes);
   void write_later();
+  void hold(Time wait);
   void arm_timer();
   std::shared_ptr<Connection> find(ConnectionId id);
 
   asio::any_io_executor executor_;
   Core core_;
-  LinkOpener opener_;
-  asio::posix::stream_descriptor link_;
-  asio::steady_timer retry_;
-  asio::steady_timer tick_;
-  std::chrono::milliseconds back_off_{};
+  const uint32_t bytes_per_second_;
+  std::shared_ptr<LinkKeeper> keeper_;
+  Descriptor link_, out_link_;  // out_link_: when it is another than for reading
+  asio::steady_timer tick_, hold_;
+  std::optional<Time> tick_at_;
   uint64_t generation_ = 0;  // of the link: completions of an older one are ignored
-  bool closed_ = false, poked_ = false, write_waiting_ = false, link_is_socket_ = false;
-  std::vector<std::byte> in_, out_;
-  size_t out_start_ = 0, out_size_ = 0;
+  bool closed_ = false, poked_ = false, write_waiting_ = false, holding_ = false;
+  bool split_ = false, socket_ = false;
+  std::vector<std::byte> in_;
+  std::span<const std::byte> out_;  // the core's, and given to the link from its beginning
   std::map<ConnectionId, std::weak_ptr<Connection>> connections_;
   struct Pending {
     std::string service;

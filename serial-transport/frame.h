@@ -20,9 +20,16 @@ inline constexpr size_t kMaxPayload = 16 * 1024;
 inline constexpr size_t kTrailerSize = 4;
 inline constexpr size_t kMaxFrame = kHeaderSize + kMaxPayload + kTrailerSize;
 inline constexpr size_t kMaxHelloPayload = 88;
-// What we put into a frame where bytes may be corrupted: at most so much, and at first.
+// What a frame occupies on the wire.
+inline constexpr size_t frame_size(size_t payload) {
+  return payload == 0 ? kHeaderSize : kHeaderSize + payload + kTrailerSize;
+}
+// What we put into a frame. Two of them are what a virtio-serial port takes at once.
+inline constexpr size_t kUsualPayload = 16 * 1024 - kHeaderSize - kTrailerSize;
+// The same where bytes may be corrupted: at most, at first, and at least.
 inline constexpr size_t kMaxCheckedPayload = 1024;
 inline constexpr size_t kFirstCheckedPayload = 512;
+inline constexpr size_t kLeastPayload = 64;
 
 enum class FrameType : uint8_t {
   // Before and beside the session: not sequenced. HELLOs are checked without the secrets.
@@ -55,8 +62,11 @@ struct FrameHeader {
 inline bool is_hello(FrameType type) { return type <= FrameType::kHello3; }
 inline bool is_sequenced(FrameType type) { return type >= FrameType::kOpen; }
 
-// Writes header, payload and checksums to `out`, which has room for kMaxFrame bytes. Returns the
-// size.
+// Writes header and checksums around a payload of `length` bytes that stands at
+// `frame + kHeaderSize` already; header.length is ignored. There is room for frame_size(length)
+// bytes, which is also what it returns.
+size_t seal_frame(const FrameHeader& header, size_t length, uint32_t secret, std::byte* frame);
+// The same with a copy of `payload`.
 size_t encode_frame(const FrameHeader& header, std::span<const std::byte> payload, uint32_t secret,
                     std::byte* out);
 
@@ -72,7 +82,9 @@ uint64_t load64(const std::byte* in);
 struct Scan {
   enum class Kind { kNeedMore, kSkip, kFrame };
   Kind kind = Kind::kNeedMore;
-  size_t size = 0;  // bytes to drop: garbage, or the whole frame
+  // kSkip: bytes of garbage to drop. kFrame: of the whole frame. kNeedMore: what must be there
+  // before a new look makes sense.
+  size_t size = 0;
   FrameHeader header;
   std::span<const std::byte> payload;
 };

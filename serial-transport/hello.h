@@ -8,21 +8,25 @@
 #include <span>
 #include <vector>
 
+#include "serial-transport/types.h"
+
 namespace serial_transport {
 
-enum class Role : uint8_t { kGuest = 1, kHost = 2 };
-using Key = std::array<std::byte, 32>;
 using Nonce = std::array<std::byte, 16>;
 using Proof = std::array<std::byte, 32>;
 
 inline constexpr uint8_t kVersion = 1;
 
-// HELLO1, 32 bytes: u8 lowest version | u8 highest version | u8 role | 5 zero | u64 incarnation |
-// 16-byte nonce.
+inline constexpr uint8_t kLineCanCorrupt = 1;  // Hello1::flags
+
+// HELLO1, 32 bytes: u8 lowest version | u8 highest version | u8 role | u8 flags | u32 bytes a
+// second that the sender's line takes, 0 for any number | u64 incarnation | 16-byte nonce.
 struct Hello1 {
   uint8_t lowest = kVersion;
   uint8_t highest = kVersion;
   Role role = Role::kHost;
+  uint8_t flags = 0;
+  uint32_t bytes_per_second = 0;
   uint64_t incarnation = 0;
   Nonce nonce{};
 };
@@ -41,6 +45,8 @@ struct HelloProof {
 
 std::vector<std::byte> encode(const Hello1& hello);
 std::optional<Hello1> decode_hello1(std::span<const std::byte> bytes);
+// A HELLO1 of some other version of this protocol?
+bool is_foreign_hello1(std::span<const std::byte> bytes);
 
 // `type` is 2 or 3; `host` and `guest` are the two HELLO1s that belong together. Encoding fills in
 // the proof.

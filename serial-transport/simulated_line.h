@@ -1,141 +1,67 @@
-// Two cores with a simulated line between them, in virtual time. For tests.
+// A line between two cores in virtual time, as bad as one likes. For tests.
 #pragma once
 
-#include <algorithm>
-#include <cstdio>
+#include <array>
+#include <cmath>
 #include <map>
-#include <memory>
 #include <random>
+#include <vector>
 
-#include "serial-transport/core.h"
+#include "serial-transport/simulated_end.h"
 
 namespace serial_transport {
 
-// How bad the line is. Rates are per byte, but `reorder` and `duplicate`: per piece.
+// How bad the line is: misfortunes a byte, each of which strikes `burst` bytes on average; and
+// frames delayed so that others overtake them, or repeated, per frame.
 struct Weather {
-  double flip = 0, drop = 0, insert = 0, duplicate = 0, reorder = 0;
-  double burst = 1;  // bytes that one misfortune strikes on average
-};
-
-// One end: a core, and users of its connections who send a known pattern and check what they get.
-class SimulatedEnd : public CoreEvents {
- public:
-  struct User {
-    uint64_t to_send = 0, sent = 0, got = 0;
-    bool finished = false, got_fin = false, accepted = false, wrong = false;
-  };
-  SimulatedEnd(Role role, uint64_t seed, bool payload_check) : random_(seed) {
-    CoreOptions options;
-    options.role = role;
-    options.incarnation = random_() | 1U;
-    options.payload_check = payload_check;
-    options.window = 16 * 1024;
-    options.send_buffer = 8 * 1024;
-    options.make_nonce = [this] {
-      Nonce nonce{};
-      for (auto& b : nonce) b = static_cast<std::byte>(random_());
-      return nonce;
-    };
-    core = std::make_unique<Core>(std::move(options), *this);
-  }
-  static std::byte pattern(ConnectionId id, bool from_opener, uint64_t offset) {
-    return static_cast<std::byte>(id * 31U + (from_opener ? 7U : 0U) + offset * 13U +
-                                  offset / 251U);
-  }
-  bool opened_here(ConnectionId id) const { return mine_.contains(id); }
-  ConnectionId open(uint64_t bytes, TrafficClass traffic) {
-    const ConnectionId id = core->open("pattern", traffic).value_or(0);
-    users[id].to_send = bytes;
-    mine_[id] = true;
-    return id;
-  }
-  // Writes as much as the core takes, then half-closes.
-  void push(ConnectionId id) {
-    const auto it = users.find(id);
-    if (it == users.end() || !it->second.accepted) return;
-    User& user = it->second;
-    while (user.sent < user.to_send) {
-      std::vector<std::byte> bytes(
-          std::min<uint64_t>(user.to_send - user.sent, 1 + random_() % 3000));
-      for (size_t i = 0; i < bytes.size(); ++i) {
-        bytes[i] = pattern(id, opened_here(id), user.sent + i);
-      }
-      const size_t taken = core->write(id, bytes);
-      user.sent += taken;
-      if (taken < bytes.size()) return;
-    }
-    if (!std::exchange(user.finished, true)) core->finish(id);
-  }
-  bool all_done() const {
-    return std::all_of(users.begin(), users.end(), [](const auto& entry) {
-      return entry.second.finished && entry.second.got_fin;
-    });
-  }
-
-  void on_session(bool) override {}
-  void on_open(ConnectionId id, TrafficClass traffic, std::string_view) override {
-    core->accept(id, traffic);
-    users[id].to_send = accept_bytes;
-    users[id].accepted = true;
-    push(id);
-  }
-  void on_accepted(ConnectionId id) override {
-    users[id].accepted = true;
-    push(id);
-  }
-  void on_data(ConnectionId id, std::span<const std::byte> bytes) override {
-    User& user = users[id];
-    for (const std::byte b : bytes) {
-      if (b != pattern(id, !opened_here(id), user.got++)) user.wrong = true;
-    }
-    core->consumed(id, bytes.size());
-  }
-  void on_writable(ConnectionId id) override { push(id); }
-  void on_fin(ConnectionId id) override {
-    if (std::exchange(users[id].got_fin, true)) users[id].wrong = true;
-  }
-  void on_done(ConnectionId) override { ++done; }
-  void on_end(ConnectionId id, Reason reason) override { ended[id] = reason; }
-
-  std::unique_ptr<Core> core;
-  std::map<ConnectionId, User> users;
-  std::map<ConnectionId, Reason> ended;
-  uint64_t accept_bytes = 0;
-  size_t done = 0;
-
- private:
-  std::mt19937_64 random_;
-  std::map<ConnectionId, bool> mine_;
+  double flip = 0, drop = 0, insert = 0, duplicate = 0, swap = 0;
+  double burst = 1;
+  double late_frame = 0, repeated_frame = 0;
+  double total() const { return flip + drop + insert + duplicate + swap; }
 };
 
 class SimulatedLine {
  public:
-  SimulatedLine(uint64_t seed, Weather weather) : random_(seed), weather_(weather) {}
+  static constexpr Time kLatency = std::chrono::microseconds(500);
+
+  SimulatedLine(uint64_t seed, Weather w) : weather(w), random_(seed) {}
 
   void connect(SimulatedEnd& a, SimulatedEnd& b) {
     ends_ = {&a, &b};
     for (SimulatedEnd* end : ends_) end->core->on_link_up(now);
+    free_at_ = {now, now};
     up_ = true;
   }
   // What is under way gets lost, but for a random first part that may be cut anywhere and arrive
   // late, as from the buffers of a port.
   void cut(bool leave_stumps) {
-    for (size_t to = 0; to < 2; ++to) {
-      auto& queue = under_way_[to];
-      if (!leave_stumps || queue.empty()) {
-        queue.clear();
-        continue;
-      }
-      std::vector<std::byte> stump = std::move(queue.begin()->second);
-      stump.resize(random_() % (stump.size() + 1));
+    for (auto& queue : under_way_) {
+      std::vector<std::byte> stump;
+      if (leave_stumps && !queue.empty()) stump = std::move(queue.begin()->second);
       queue.clear();
-      queue.emplace(now + kLatency, std::move(stump));
+      stump.resize(random_() % (stump.size() + 1));
+      if (!stump.empty()) queue.emplace(now + kLatency, std::move(stump));
     }
-    for (SimulatedEnd* end : ends_) {
-      if (end != nullptr) end->core->on_link_down();
-    }
+    for (SimulatedEnd* end : ends_) end->core->on_link_down();
     up_ = false;
   }
+  // One end is another from now on, and only that end knows; what is under way arrives.
+  void replace(SimulatedEnd& old, SimulatedEnd& with) {
+    *std::find(ends_.begin(), ends_.end(), &old) = &with;
+    with.core->on_link_up(now);
+  }
+  // Somebody else's bytes: noise, or what an end said some time ago.
+  void inject(size_t to) {
+    std::vector<std::byte> bytes;
+    if (random_() % 2 == 0 && !heard_.empty()) {
+      bytes = heard_[random_() % heard_.size()];
+    } else {
+      bytes.resize(random_() % 200);
+      for (auto& b : bytes) b = static_cast<std::byte>(random_() % 4 == 0 ? 0x74 : random_());
+    }
+    under_way_[to].emplace(now + kLatency, std::move(bytes));
+  }
+
   // One event: the earliest arrival or deadline. False when nothing will ever happen again.
   bool step() {
     for (size_t from = 0; from < 2; ++from) pull(from);
@@ -163,52 +89,96 @@ class SimulatedLine {
   bool up() const { return up_; }
 
   Time now = std::chrono::seconds(1);
-  uint64_t pieces = 0;
-  static constexpr Time kLatency = std::chrono::microseconds(500);
+  Weather weather;
+  uint64_t frames = 0;
+  uint64_t bytes_per_second = 10'000'000;
 
  private:
   void pull(size_t from) {
     if (!up_ || free_at_[from] > now) return;
-    std::vector<std::byte> out(ends_[from]->core->largest_frame());
-    out.resize(ends_[from]->core->to_send(out, now));
-    if (out.empty()) return;
-    ++pieces;
-    free_at_[from] = now + std::chrono::nanoseconds(100) * out.size();  // 10 MB/s
-    Time arrival = free_at_[from] + kLatency;
-    harm(out);
-    auto& queue = under_way_[1 - from];
-    if (chance(weather_.duplicate)) queue.emplace(arrival + kLatency, out);
-    if (chance(weather_.reorder)) arrival += kLatency * (1 + random_() % 8);
-    queue.emplace(arrival, std::move(out));
-  }
-  bool chance(double p) { return p > 0 && std::bernoulli_distribution(p)(random_); }
-  size_t burst() { return 1 + std::geometric_distribution<size_t>(1 / weather_.burst)(random_); }
-  void harm(std::vector<std::byte>& bytes) {
-    if (weather_.flip + weather_.drop + weather_.insert == 0) return;
-    std::vector<std::byte> out;
-    size_t flipping = 0, dropping = 0;
-    for (const std::byte b : bytes) {
-      if (flipping == 0 && chance(weather_.flip)) flipping = burst();
-      if (dropping == 0 && chance(weather_.drop)) dropping = burst();
-      if (chance(weather_.insert)) {
-        for (size_t i = burst(); i > 0; --i) out.push_back(static_cast<std::byte>(random_()));
-      }
-      if (dropping > 0) {
-        --dropping;
-        continue;
-      }
-      out.push_back(flipping > 0 ? b ^ static_cast<std::byte>(1 + random_() % 255) : b);
-      if (flipping > 0) --flipping;
+    out_.resize(Core::largest_frame());
+    const size_t size = ends_[from]->core->to_send(out_, now);
+    free_at_[from] = std::max(free_at_[from], now);
+    for (size_t at = 0; at < size;) {
+      const size_t frame = frame_size(load16(&out_[at + 4]));
+      send(from, std::span(out_).subspan(at, frame));
+      at += frame;
     }
-    bytes = std::move(out);
+  }
+  void send(size_t from, std::span<const std::byte> frame) {
+    ++frames;
+    free_at_[from] += std::chrono::nanoseconds(1'000'000'000 * frame.size() / bytes_per_second);
+    Time arrival = free_at_[from] + kLatency;
+    std::vector<std::byte> bytes = harmed(frame);
+    auto& queue = under_way_[1 - from];
+    if (random_() % 16 == 0) remember(bytes);
+    if (chance(weather.repeated_frame)) queue.emplace(arrival + kLatency, bytes);
+    if (chance(weather.late_frame)) arrival += kLatency * (1 + random_() % 8);
+    queue.emplace(arrival, std::move(bytes));
+  }
+  void remember(const std::vector<std::byte>& bytes) {
+    if (heard_.size() < 32) {
+      heard_.push_back(bytes);
+    } else {
+      heard_[random_() % heard_.size()] = bytes;
+    }
+  }
+  double fraction() { return static_cast<double>(random_() >> 11U) * 0x1p-53; }
+  bool chance(double p) { return p > 0 && fraction() < p; }
+  size_t burst() {
+    if (weather.burst <= 1) return 1;
+    return 1 + static_cast<size_t>(std::log(1 - fraction()) / std::log(1 - 1 / weather.burst));
+  }
+  size_t gap() {
+    return static_cast<size_t>(
+        std::min(1e9, std::log(1 - fraction()) / std::log1p(-weather.total())));
+  }
+  std::vector<std::byte> harmed(std::span<const std::byte> in) {
+    if (weather.total() <= 0) return {in.begin(), in.end()};
+    std::vector<std::byte> out;
+    size_t at = 0;
+    for (;;) {
+      const size_t good = std::min(gap(), in.size() - at);
+      out.insert(out.end(), in.begin() + static_cast<ptrdiff_t>(at),
+                 in.begin() + static_cast<ptrdiff_t>(at + good));
+      at += good;
+      if (at == in.size()) return out;
+      const auto struck = in.subspan(at, std::min(burst(), in.size() - at));
+      at += strike(struck, in.subspan(at), out);
+    }
+  }
+  // Gives back how many of `in` it has dealt with.
+  size_t strike(std::span<const std::byte> struck, std::span<const std::byte> in,
+                std::vector<std::byte>& out) {
+    double which = fraction() * weather.total();
+    if ((which -= weather.flip) < 0) {
+      for (const std::byte b : struck)
+        out.push_back(b ^ static_cast<std::byte>(1 + random_() % 255));
+      return struck.size();
+    }
+    if ((which -= weather.drop) < 0) return struck.size();
+    if ((which -= weather.insert) < 0) {
+      for (size_t i = 0; i < struck.size(); ++i) out.push_back(static_cast<std::byte>(random_()));
+      return 0;
+    }
+    if (which - weather.duplicate < 0) {
+      for (int copy = 0; copy < 2; ++copy) out.insert(out.end(), struck.begin(), struck.end());
+      return struck.size();
+    }
+    // What comes next goes before it.
+    const auto after = in.subspan(struck.size(), std::min(burst(), in.size() - struck.size()));
+    out.insert(out.end(), after.begin(), after.end());
+    out.insert(out.end(), struck.begin(), struck.end());
+    return struck.size() + after.size();
   }
 
   std::mt19937_64 random_;
-  Weather weather_;
   bool up_ = false;
   std::array<SimulatedEnd*, 2> ends_{};
   std::array<std::multimap<Time, std::vector<std::byte>>, 2> under_way_;  // to each end
   std::array<Time, 2> free_at_{};
+  std::vector<std::byte> out_;
+  std::vector<std::vector<std::byte>> heard_;
 };
 
 }  // namespace serial_transport

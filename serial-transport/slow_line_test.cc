@@ -1,0 +1,89 @@
+// The endpoint's care for who types, on a line whose queue the kernel tells.
+#include <sys/ioctl.h>
+
+#include "serial-transport/endpoint_fixture.h"
+#include "serial-transport/frame.h"
+
+namespace serial_transport {
+namespace {
+
+// Passes bytes on between two sockets, a few at a time, as a UART takes them from QEMU.
+class Trickle {
+ public:
+  Trickle() {
+    for (auto& side : sides_) {
+      int fds[2] = {-1, -1};
+      EXPECT_EQ(0, ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds));
+      side.far.reset(fds[0]);
+      side.near.reset(fds[1]);
+    }
+  }
+  LinkOpener end(size_t i) { return fd_link(std::move(sides_[i].far)); }
+  void pass() {
+    for (size_t from = 0; from < 2; ++from) {
+      int waiting = 0;
+      ASSERT_EQ(0, ::ioctl(sides_[from].near.get(), FIONREAD, &waiting));
+      longest_queue[from] = std::max(longest_queue[from], waiting);
+      std::array<char, 16> bytes;
+      const ssize_t n = ::read(sides_[from].near.get(), bytes.data(), bytes.size());
+      if (n <= 0) continue;
+      ASSERT_EQ(n, ::write(sides_[1 - from].near.get(), bytes.data(), static_cast<size_t>(n)));
+    }
+  }
+  std::array<int, 2> longest_queue{};
+
+ private:
+  struct Side {
+    common::UniqueFd near, far;
+  };
+  std::array<Side, 2> sides_;
+};
+
+TEST_F(EndpointTest, WhileSomebodyTypesTheLinksQueueStaysShortAndBulkGoesOn) {
+  Trickle line;
+  guest_options_.payload_check = true;
+  guest_options_.bytes_per_second = 11520;  // the host learns it
+  guest_.emplace(io_, guest_options_, line.end(0));
+  host_.emplace(io_, host_options_, line.end(1));
+  // The loop never sleeps: the line is beside it.
+  const auto run_until = [&](auto condition) {
+    const auto deadline = std::chrono::steady_clock::now() + 10s;
+    while (!condition() && std::chrono::steady_clock::now() < deadline) {
+      line.pass();
+      io_.restart();
+      io_.poll();
+    }
+    return condition();
+  };
+  const auto bulk = connect(*host_->endpoint);
+  const auto keys = connect(*host_->endpoint, "sink", TrafficClass::kInteractive);
+  ASSERT_TRUE(run_until([&] { return bulk->done && keys->done && guest_->accepted.size() == 2; }));
+  // Both ends send bulk; the host types.
+  const std::string much(3000, 'm');
+  std::string down(much.size(), ' '), up(much.size(), ' ');
+  char key = 'k';
+  const auto typed = std::make_shared<Outcome>();
+  asio::async_write(*keys->connection, asio::buffer(&key, 1), [](ErrorCode, size_t) {});
+  guest_->accepted[1]->async_read_some(asio::buffer(&key, 1), store(typed));
+  ASSERT_TRUE(run_until([&] { return typed->done; }));
+  line.longest_queue = {};
+  const auto first = std::make_shared<Outcome>();
+  const auto second = std::make_shared<Outcome>();
+  asio::async_write(*bulk->connection, asio::buffer(much), [](ErrorCode, size_t) {});
+  asio::async_write(*guest_->accepted[0], asio::buffer(much), [](ErrorCode, size_t) {});
+  asio::async_read(*guest_->accepted[0], asio::buffer(down), store(first));
+  asio::async_read(*bulk->connection, asio::buffer(up), store(second));
+  const auto start = std::chrono::steady_clock::now();
+  ASSERT_TRUE(run_until([&] { return first->done && second->done; }));
+  EXPECT_EQ(much, down);
+  EXPECT_EQ(much, up);
+  // Typing counts for a second; on a machine that took longer nothing was promised.
+  if (std::chrono::steady_clock::now() - start > 900ms) GTEST_SKIP() << "too slow a machine";
+  for (const int queue : line.longest_queue) {
+    EXPECT_GT(queue, 0);
+    EXPECT_LE(queue, 230);  // 20 ms
+  }
+}
+
+}  // namespace
+}  // namespace serial_transport
