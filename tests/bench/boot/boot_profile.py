@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""Where every guest instruction of a boot goes, from power-on to the container's first one.
+
+usage: boot_profile.py [--machine q35|pc] [--memory MIB] [--functions N] [--json FILE]
+
+Boots a containerVM as `vch` would, under `-icount shift=0,sleep=off` with a plugin that counts
+translated blocks, and attributes them: firmware and loader, decompression, the kernel (timer
+calibration by itself), the agent, each by the function that executed them. The counts repeat within
+a fraction of a per cent; milliseconds play no part.
+"""
+
+import argparse
+import bisect
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+FIRST = 0x13370000  # first.S
+USER_END = 1 << 47
+KERNEL_BASE = 0xFFFFFFFF80000000
+COMPRESSED_ENTRY = 0x100000
+DECOMPRESSED_ENTRY = 0x1000000
+CALIBRATION = {
+    "setup_boot_APIC_clock", "calibrate_APIC_clock", "lapic_cal_handler", "calibrate_delay",
+    "calibrate_delay_converge", "native_calibrate_tsc", "native_calibrate_cpu_early",
+    "native_calibrate_cpu", "pit_calibrate_tsc", "quick_pit_calibrate", "pit_verify_msb",
+    "pit_expect_msb", "tsc_refine_calibration_work", "delay_tsc", "__delay", "delay_loop",
+    "wait_8254_wraparound", "check_timer", "timer_irq_works",
+}
+
+
+def fail(text):
+    print(f"boot_profile: {text}", file=sys.stderr)
+    sys.exit(1)
+
+
+class Blocks:
+    """What the plugin saw: (address, instructions, runs, first)."""
+
+    def __init__(self, path):
+        with open(path, encoding="ascii") as file:
+            rows = [line.split() for line in file]
+        self.rows = [(int(a, 16), int(n), int(r, 16), int(f, 16)) for a, n, r, f in rows]
+
+    def first(self, wanted, what, after=0):
+        found = [f for a, _, _, f in self.rows if f >= after and wanted(a)]
+        if not found:
+            fail(f"the guest never reached {what}")
+        return min(found)
+
+    def last_first(self, wanted, what, before):
+        found = [f for a, _, _, f in self.rows if f < before and wanted(a)]
+        if not found:
+            fail(f"the guest never reached {what}")
+        return max(found)
+
+
+class Symbols:
+    def __init__(self, path):
+        symbols = []
+        with open(path, encoding="ascii") as file:
+            for line in file:
+                address, kind, name = line.split()
+                if kind in "tTwW":
+                    symbols.append((int(address, 16), name))
+        symbols.sort()
+        self.addresses = [a for a, _ in symbols]
+        self.names = [n for _, n in symbols]
+
+    def name(self, address):
+        i = bisect.bisect_right(self.addresses, address) - 1
+        return self.names[i] if i >= 0 else "?"
+
+
+def measure(build, options, scratch):
+    """One boot; gives the plugin's blocks."""
+    root = os.path.join(scratch, "root")
+    os.makedirs(root)
+    os.link(os.path.join(build, "tests", "boot-first"), os.path.join(root, "first"))
+    vch = [os.path.join(build, "bin", "vch"), "--state", os.path.join(scratch, "state")]
+    created = subprocess.run(
+        [*vch, "create", "--memory", f"{options.memory}m", f"dir:{root}", "/first"],
+        stdout=subprocess.PIPE, check=True, text=True).stdout.split()[-1]
+    seen = json.loads(subprocess.run([*vch, "inspect", created], stdout=subprocess.PIPE,
+                                     check=True).stdout)[0]
+    directory, counts = seen["Directory"], os.path.join(scratch, "counts")
+    cd = "ide-cd" if options.machine == "q35" else "ide-cd,bus=ide.1"
+    subprocess.run(
+        ["qemu-system-x86_64", "-M", options.machine, "-accel", "tcg", "-cpu", "max", "-smp", "1",
+         "-m", str(options.memory), "-icount", "shift=0,sleep=off",
+         "-plugin", f"{build}/tests/libblock_counts.so,out={counts}",
+         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-boot", "d",
+         "-drive", f"if=none,id=cd,format=raw,media=cdrom,readonly=on,file={build}/bootstrap.iso",
+         "-device", f"{cd},drive=cd",
+         "-drive", f"if=none,id=image,format=raw,readonly=on,file={directory}/image.squashfs",
+         "-device", "virtio-blk-pci,drive=image,serial=image",
+         "-drive", f"if=none,id=writable,format=raw,file={directory}/writable.ext4",
+         "-device", "virtio-blk-pci,drive=writable,serial=writable",
+         "-device", "virtio-serial-pci",
+         "-chardev", f"file,id=journal,append=on,path={scratch}/journal",
+         "-device", "virtserialport,chardev=journal,name=org.tether.journal.0",
+         "-chardev", f"socket,id=link,path={scratch}/link.sock,server=on,wait=off",
+         "-device", "virtserialport,chardev=link,name=org.tether.link.0",
+         "-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
+         "-serial", f"file:{scratch}/console.log", "-nic", "none",
+         "-fw_cfg", f"name=opt/org.tether/config,file={directory}/config.pb"],
+        stdin=subprocess.DEVNULL, check=True, timeout=600)
+    return Blocks(counts)
+
+
+def stages(blocks):
+    """Instruction counts at which each stage began, in order."""
+    kernel = blocks.first(lambda a: a == DECOMPRESSED_ENTRY, "the decompressed kernel")
+    entry = blocks.last_first(lambda a: a == COMPRESSED_ENTRY, "the kernel's entry", kernel)
+    high = blocks.first(lambda a: a >= KERNEL_BASE, "the kernel proper", kernel)
+    agent = blocks.first(lambda a: 0x10000 <= a < USER_END and a != DECOMPRESSED_ENTRY,
+                         "user space", high + 1000000)
+    first = blocks.first(lambda a: a == FIRST, "the container's first instruction")
+    return entry, kernel, agent, first
+
+
+def report(blocks, symbols, count):
+    entry, kernel, agent, first = stages(blocks)
+    by_function, agent_user = {}, 0
+    for address, instructions, runs, seen in blocks.rows:
+        # A block that is first seen within a stage is counted there; the few that run on into the
+        # next do so rarely.
+        if seen >= first:
+            continue
+        if address >= KERNEL_BASE and kernel <= seen:
+            name = symbols.name(address)
+            by_function[name] = by_function.get(name, 0) + instructions * runs
+        elif agent <= seen and address < USER_END:
+            agent_user += instructions * runs
+    calibration = sum(by_function.get(name, 0) for name in CALIBRATION)
+    return {
+        "firmware and loader": entry,
+        "decompression": kernel - entry,
+        "timer calibration": calibration,
+        "kernel beside calibration, to the agent": agent - kernel - calibration,
+        "agent to the container, kernel's work for it included": first - agent,
+        "of which in the agent's own code": agent_user,
+        "kernel entry to the container's first instruction": first - entry,
+        "power-on to the container's first instruction": first,
+    }, sorted(by_function.items(), key=lambda item: -item[1])[:count]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--machine", choices=["q35", "pc"], default="q35")
+    parser.add_argument("--memory", type=int, default=256, help="MiB")
+    parser.add_argument("--functions", type=int, default=20, help="how many kernel functions to list")
+    parser.add_argument("--json", help="write the stages here too")
+    options = parser.parse_args()
+    build = os.environ.get("TETHER_BUILD") or fail("TETHER_BUILD names no build directory")
+    with tempfile.TemporaryDirectory(prefix="boot-profile-") as scratch:
+        blocks = measure(build, options, scratch)
+    table, functions = report(blocks, Symbols(f"{build}/kernel/System.map"), options.functions)
+    print(f"{options.machine}, {options.memory} MiB, 1 vCPU, millions of guest instructions")
+    for what, instructions in table.items():
+        print(f"{instructions / 1e6:10.2f}  {what}")
+    if functions:
+        print("\nkernel functions, power-on to the container:")
+        for name, instructions in functions:
+            print(f"{instructions / 1e6:10.2f}  {name}")
+    if options.json:
+        with open(options.json, "w", encoding="ascii") as file:
+            json.dump(table, file, indent=2)
+
+
+if __name__ == "__main__":
+    main()
