@@ -1,0 +1,106 @@
+#include "iso-builder/initramfs.h"
+
+#include <lz4hc.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "iso-builder/archive_reader.h"
+#include "iso-builder/layout.h"
+
+namespace iso_builder {
+namespace {
+
+struct Device {
+  unsigned major = 0, minor = 0;
+};
+
+class CpioWriter {
+ public:
+  explicit CpioWriter(uint32_t mtime) : mtime_(mtime) {}
+
+  void add(std::string_view name, unsigned mode, std::string_view content = {},
+           Device device = {}) {
+    const unsigned links = S_ISDIR(mode) ? 2 : 1;
+    std::array<char, 111> header{};
+    // magic, inode, mode, owner, group, links, time, size, device of the file (2), device that it
+    // is (2), length of the name with its NUL, checksum (unused)
+    std::snprintf(header.data(), header.size(),
+                  "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", ++inode_, mode, 0U,
+                  0U, links, mtime_, static_cast<unsigned>(content.size()), 0U, 0U, device.major,
+                  device.minor, static_cast<unsigned>(name.size() + 1), 0U);
+    out_ += header.data();
+    out_ += name;
+    out_ += '\0';
+    pad();
+    out_ += content;
+    pad();
+  }
+
+  std::string finish() {
+    mtime_ = 0;
+    add("TRAILER!!!", 0);
+    return std::move(out_);
+  }
+
+ private:
+  void pad() { out_.resize((out_.size() + 3) / 4 * 4); }
+
+  std::string out_;
+  uint32_t mtime_;
+  unsigned inode_ = 0;
+};
+
+// What the kernel's unpacker expects: each block holds this much but the last.
+constexpr size_t kBlock = size_t{8} << 20U;
+
+void append_le32(std::string& out, uint32_t value) {
+  for (unsigned shift = 0; shift < 32; shift += 8) {
+    out += static_cast<char>((value >> shift) & 0xffU);
+  }
+}
+
+}  // namespace
+
+std::string make_initramfs(std::string_view agent, uint32_t mtime) {
+  CpioWriter cpio(mtime);
+  cpio.add("dev", S_IFDIR | 0755U);
+  cpio.add("dev/console", S_IFCHR | 0600U, {}, {5, 1});
+  cpio.add("dev/null", S_IFCHR | 0666U, {}, {1, 3});
+  cpio.add(kAgentPath, S_IFREG | 0755U, agent);
+  cpio.add("proc", S_IFDIR | 0555U);
+  cpio.add("run", S_IFDIR | 0755U);
+  cpio.add("sys", S_IFDIR | 0555U);
+  return cpio.finish();
+}
+
+common::Result<std::string> compress_lz4_legacy(std::string_view raw) {
+  std::string out;
+  append_le32(out, 0x184c2102);
+  while (!raw.empty()) {
+    const std::string_view block = raw.substr(0, kBlock);
+    std::string packed(static_cast<size_t>(LZ4_compressBound(static_cast<int>(block.size()))),
+                       '\0');
+    const int size = LZ4_compress_HC(block.data(), packed.data(), static_cast<int>(block.size()),
+                                     static_cast<int>(packed.size()), LZ4HC_CLEVEL_MAX);
+    if (size <= 0) return common::make_error(ENOMEM, "compress", "initramfs");
+    append_le32(out, static_cast<uint32_t>(size));
+    out.append(packed, 0, static_cast<size_t>(size));
+    raw.remove_prefix(block.size());
+  }
+  return out;
+}
+
+common::Result<std::string> read_initramfs_file(std::string_view initramfs, std::string_view path,
+                                                const std::string& name) {
+  ASSIGN_OR_RETURN(auto files, read_archive_memory(initramfs, name, {{path, kMaxAgentBytes}}));
+  const auto found = files.find(path);
+  if (found == files.end()) {
+    return common::Error{{}, "initramfs", name, "holds no /" + std::string(path)};
+  }
+  return std::move(found->second);
+}
+
+}  // namespace iso_builder

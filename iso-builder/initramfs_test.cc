@@ -1,0 +1,71 @@
+#include "iso-builder/initramfs.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "iso-builder/archive_reader.h"
+#include "iso-builder/layout.h"
+
+namespace iso_builder {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Names and modes as the archive's headers hold them.
+std::vector<std::string> listing(const std::string& cpio) {
+  std::vector<std::string> lines;
+  const auto field = [&](size_t at, size_t index) {
+    return std::stoul(cpio.substr(at + 6 + index * 8, 8), nullptr, 16);
+  };
+  const auto padded = [](size_t n) { return (n + 3) / 4 * 4; };
+  for (size_t at = 0; at < cpio.size();) {
+    const size_t name_size = field(at, 11);
+    char mode[16];
+    std::snprintf(mode, sizeof mode, "%06lo", field(at, 1));
+    lines.push_back(cpio.substr(at + 110, name_size - 1) + " " + mode + " " +
+                    std::to_string(field(at, 9)) + "," + std::to_string(field(at, 10)) + " " +
+                    std::to_string(field(at, 5)));
+    at += padded(110 + name_size) + padded(field(at, 6));
+  }
+  return lines;
+}
+
+TEST(Initramfs, HoldsTheAgentAndTheNodesItNeedsFirst) {
+  EXPECT_THAT(
+      listing(make_initramfs("agent", 7)),
+      ::testing::ElementsAre("dev 040755 0,0 7", "dev/console 020600 5,1 7",
+                             "dev/null 020666 1,3 7", "init 100755 0,0 7", "proc 040555 0,0 7",
+                             "run 040755 0,0 7", "sys 040555 0,0 7", "TRAILER!!! 000000 0,0 0"));
+}
+
+TEST(Initramfs, TheAgentComesBackPlainAndCompressed) {
+  std::string agent(20U << 20U, 'a');  // three blocks
+  for (size_t i = 0; i < agent.size(); i += 1021) agent[i] = static_cast<char>(i);
+  const std::string raw = make_initramfs(agent, 0);
+  const auto packed = compress_lz4_legacy(raw);
+  ASSERT_TRUE(packed.has_value());
+  EXPECT_LT(packed->size(), raw.size() / 4);
+  for (const std::string& form : {raw, *packed}) {
+    const auto read = read_initramfs_file(form, kAgentPath, "x");
+    ASSERT_TRUE(read.has_value()) << read.error().message();
+    EXPECT_TRUE(*read == agent);
+  }
+}
+
+TEST(Initramfs, ADamagedOneIsRefusedByName) {
+  const auto packed = compress_lz4_legacy(make_initramfs(std::string(100000, 'a'), 0));
+  EXPECT_THAT(read_initramfs_file(packed->substr(0, 100), kAgentPath, "/iso").error().message(),
+              HasSubstr("read /iso: "));
+  EXPECT_THAT(read_initramfs_file(make_initramfs("a", 0), "other", "/iso").error().message(),
+              HasSubstr("initramfs /iso: holds no /other"));
+}
+
+TEST(ArchiveReader, AFileBeyondItsLimitIsRefused) {
+  const auto files =
+      read_archive_memory(make_initramfs(std::string(1000, 'a'), 0), "/iso", {{kAgentPath, 999}});
+  ASSERT_TRUE(files.has_error());
+  EXPECT_THAT(files.error().message(), HasSubstr("init exceeds 999 bytes"));
+}
+
+}  // namespace
+}  // namespace iso_builder
