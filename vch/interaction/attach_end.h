@@ -1,0 +1,16 @@
+// What an attach came to, in words.
+#pragma once
+
+#include "common/result.h"
+#include "protocol/stdio.h"
+#include "vch/interaction/attach.h"
+#include "vch/machine/container_store.h"
+
+namespace vch {
+
+// The session's own end. `dropped`: bytes of output that were gone before we came.
+AttachEnd session_end(const protocol::StdioExit& exit, uint64_t dropped);
+// The machine has ended and the session's end never came: its journal may know more.
+common::Result<AttachEnd> machine_end(const Container& container, uint32_t session);
+
+}  // namespace vch

@@ -1,0 +1,250 @@
+#include "vch/interaction/stdio_client.h"
+
+#include <algorithm>
+
+namespace vch {
+
+using protocol::StdioAttach;
+using protocol::StdioAttached;
+using protocol::StdioType;
+using protocol::Stream;
+
+namespace {
+constexpr size_t kInputPiece = 32 * 1024;
+}
+
+StdioClient::StdioClient(const Options& options)
+    : options_(options), input_open_(options.want_input) {}
+
+void StdioClient::on_connected() { attach_due_ = true; }
+
+void StdioClient::on_disconnected() {
+  attach_due_ = attached_ = exit_here_ = exit_ack_sent_ = false;
+  reader_ = {};
+  out_.clear();
+  out_start_ = 0;
+}
+
+bool StdioClient::wants_bytes() const {
+  return std::all_of(outputs_.begin(), outputs_.end(),
+                     [](const OutputState& output) { return output.waiting() < kOutputQueue; });
+}
+
+bool StdioClient::on_bytes(std::string_view bytes) {
+  reader_.feed(bytes);
+  while (const auto frame = reader_.next()) {
+    if (refusal_) return true;
+    if (!on_frame(*frame)) return false;
+  }
+  return !reader_.bad();
+}
+
+bool StdioClient::on_frame(const protocol::StdioReader::Frame& frame) {
+  if (frame.header.type == StdioType::kError) {
+    refusal_ = std::string(frame.payload);
+    return true;
+  }
+  if (!attached_) {
+    return frame.header.type == StdioType::kAttached && !attach_due_ && on_attached(frame.payload);
+  }
+  switch (frame.header.type) {
+    case StdioType::kData:
+    case StdioType::kEof:
+    case StdioType::kGap:
+      return on_output(frame);
+    case StdioType::kAck:
+      return frame.header.stream == Stream::kStdin && on_input_ack(frame.header.offset);
+    case StdioType::kExit:
+      return on_exit(frame.payload);
+    default:
+      return false;
+  }
+}
+
+bool StdioClient::on_attached(std::string_view payload) {
+  const auto attached = protocol::decode_attached(payload);
+  if (!attached) return false;
+  const std::array<uint64_t, 2> first = {attached->stdout_offset, attached->stderr_offset};
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    OutputState& output = outputs_[i];
+    if (!ever_attached_ && options_.from_oldest) output.received = first[i];
+    // It begins where we asked, or later, and then a GAP says so.
+    if (first[i] < output.written()) return false;
+    output.seen = output.acked = std::min(first[i], output.received);
+    output.ended_here = false;
+  }
+  if (!place_input(*attached)) return false;
+  tty_ = (attached->flags & StdioAttached::kTty) != 0;
+  attached_ = ever_attached_ = true;
+  return true;
+}
+
+bool StdioClient::place_input(const StdioAttached& attached) {
+  if ((attached.flags & StdioAttached::kStdinOpen) == 0) input_open_ = false;
+  if (!input_open_) {
+    held_.clear();
+    return true;
+  }
+  if (attached.stdin_offset < input_accepted_ || attached.stdin_offset > input_end()) return false;
+  drop_input(attached.stdin_offset);
+  input_sent_ = input_accepted_;
+  input_end_sent_ = false;
+  return true;
+}
+
+bool StdioClient::on_output(const protocol::StdioReader::Frame& frame) {
+  if (frame.header.stream == Stream::kStdin) return false;
+  OutputState& output = outputs_[static_cast<size_t>(frame.header.stream) - 1];
+  const uint64_t offset = frame.header.offset;
+  if (output.ended_here) return false;
+  if (frame.header.type == StdioType::kGap) {
+    if (offset < output.seen || !frame.payload.empty()) return false;
+    output.seen = offset;
+    if (offset > output.received) dropped_ += offset - output.received;
+    output.received = std::max(output.received, offset);
+    return true;
+  }
+  if (offset != output.seen) return false;
+  if (frame.header.type == StdioType::kData) return on_data(output, frame.payload);
+  output.ended_here = true;
+  return frame.payload.empty() && output.seen == output.received;
+}
+
+bool StdioClient::on_data(OutputState& output, std::string_view payload) {
+  if (payload.size() > ~output.seen) return false;
+  const uint64_t known = output.received - output.seen;  // came on an earlier connection
+  output.seen += payload.size();
+  if (known >= payload.size()) return true;
+  payload.remove_prefix(static_cast<size_t>(known));
+  if (output.start > output.queue.size() / 2) {
+    output.queue.erase(0, output.start);
+    output.start = 0;
+  }
+  output.queue += payload;
+  output.received += payload.size();
+  return true;
+}
+
+bool StdioClient::on_input_ack(uint64_t offset) {
+  if (!input_open_) return true;
+  if (offset < input_accepted_ || offset > input_sent_) return false;
+  drop_input(offset);
+  return true;
+}
+
+void StdioClient::drop_input(uint64_t accepted) {
+  held_.erase(0, static_cast<size_t>(accepted - input_accepted_));
+  input_accepted_ = accepted;
+}
+
+bool StdioClient::on_exit(std::string_view payload) {
+  if (!outputs_[0].ended_here || !outputs_[1].ended_here || exit_here_) return false;
+  exit_ = protocol::decode_exit(payload);
+  exit_here_ = exit_.has_value();
+  input_open_ = false;
+  return exit_here_;
+}
+
+std::string_view StdioClient::pending(Output stream) const {
+  const OutputState& output = outputs_[static_cast<size_t>(stream)];
+  return std::string_view(output.queue).substr(output.start);
+}
+
+void StdioClient::written(Output stream, size_t size) {
+  OutputState& output = outputs_[static_cast<size_t>(stream)];
+  output.start += size;
+  if (output.start == output.queue.size()) {
+    output.queue.clear();
+    output.start = 0;
+  }
+}
+
+bool StdioClient::done() const {
+  return exit_ && outputs_[0].waiting() == 0 && outputs_[1].waiting() == 0;
+}
+
+size_t StdioClient::input_room() const {
+  if (!attached_ || !input_open_ || input_ended_) return 0;
+  return kInputWindow - std::min(kInputWindow, held_.size());
+}
+
+void StdioClient::push_input(std::string_view bytes) {
+  if (input_open_ && !input_ended_) held_ += bytes;
+}
+
+bool StdioClient::acks_owed() const {
+  return attached_ && std::any_of(outputs_.begin(), outputs_.end(), [](const OutputState& output) {
+           return output.ack() > output.acked;
+         });
+}
+
+std::string_view StdioClient::to_send() {
+  if (out_start_ == out_.size()) {
+    out_.clear();
+    out_start_ = 0;
+    compose();
+  }
+  return std::string_view(out_).substr(out_start_);
+}
+
+void StdioClient::sent(size_t size) {
+  out_start_ += size;
+  if (out_start_ == out_.size()) {
+    out_.clear();
+    out_start_ = 0;
+  }
+}
+
+void StdioClient::put(StdioType type, size_t stream, uint64_t offset, std::string_view payload) {
+  out_ += protocol::encode_frame(type, static_cast<Stream>(stream), offset, payload);
+}
+
+// Frames are made only once the ones before are on their way, so acknowledgements never pile up.
+void StdioClient::compose() {
+  if (attach_due_) {
+    attach_due_ = false;
+    StdioAttach attach;
+    attach.session = options_.session;
+    attach.flags = StdioAttach::kWantOutput | (options_.want_input ? StdioAttach::kWantStdin : 0U);
+    attach.writer = options_.writer;
+    const bool oldest = options_.from_oldest && !ever_attached_;
+    attach.stdout_offset = oldest ? StdioAttach::kFromOldest : outputs_[0].written();
+    attach.stderr_offset = oldest ? StdioAttach::kFromOldest : outputs_[1].written();
+    return put(StdioType::kAttach, 0, 0, protocol::encode(attach));
+  }
+  if (!attached_) return;
+  compose_acks();
+  compose_input();
+  if (exit_here_ && done() && !exit_ack_sent_) {
+    exit_ack_sent_ = true;
+    put(StdioType::kExitAck, 0, 0);
+  }
+}
+
+void StdioClient::compose_acks() {
+  const bool all = flush_acks_ || done();
+  flush_acks_ = false;
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    OutputState& output = outputs_[i];
+    const uint64_t ack = output.ack();
+    if (ack <= output.acked || (!all && ack - output.acked < kAckEvery)) continue;
+    output.acked = ack;
+    put(StdioType::kAck, i + 1, ack);
+  }
+}
+
+void StdioClient::compose_input() {
+  if (!input_open_) return;
+  while (input_sent_ < input_end()) {
+    const auto start = static_cast<size_t>(input_sent_ - input_accepted_);
+    const auto piece = std::string_view(held_).substr(start, kInputPiece);
+    put(StdioType::kData, 0, input_sent_, piece);
+    input_sent_ += piece.size();
+  }
+  if (input_ended_ && !input_end_sent_) {
+    input_end_sent_ = true;
+    put(StdioType::kEof, 0, input_sent_);
+  }
+}
+
+}  // namespace vch

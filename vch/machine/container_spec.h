@@ -1,0 +1,22 @@
+// container.json: a ContainerSpec on disk. Members are only ever added; readers ignore unknown ones
+// and take a default for a missing one, but for `id` and `name`.
+//
+//   version 1 | id | name | image | image_id | command [string] | labels {string: string}
+//   created_ns since 1970 | auto_remove | memory bytes | cpus | accelerator | iso
+//   volumes [{volume, path, read_only}]
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "common/result.h"
+#include "vch/machine/container_store.h"
+
+namespace vch {
+
+std::string to_json(const ContainerSpec& spec);
+// EBADMSG for what is no such object; `object` names the file for the error.
+common::Result<ContainerSpec> parse_container_spec(std::string_view json,
+                                                   const std::string& object);
+
+}  // namespace vch

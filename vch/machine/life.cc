@@ -1,0 +1,34 @@
+#include "vch/machine/life.h"
+
+#include <nlohmann/json.hpp>
+
+#include "common/io.h"
+
+namespace vch {
+
+using Json = nlohmann::ordered_json;
+
+common::Status write_life(const Container& container, const Life& life) {
+  const Json json = {{"journal_offset", life.journal_offset}, {"accelerator", life.accelerator}};
+  return common::write_file_atomically(container.file("life.json"), json.dump() + "\n", 0600);
+}
+
+common::Result<std::optional<Life>> read_life(const Container& container) {
+  const std::string path = container.file("life.json");
+  const auto text = common::read_file(path, 4096);
+  if (text.has_error()) {
+    if (text.error().code == std::errc::no_such_file_or_directory) return std::optional<Life>();
+    return text.error();
+  }
+  try {
+    const Json json = Json::parse(*text);
+    Life life;
+    life.journal_offset = json.at("journal_offset").get<uint64_t>();
+    life.accelerator = json.at("accelerator").get<std::string>();
+    return std::optional<Life>(life);
+  } catch (const Json::exception&) {
+    return common::make_error(EBADMSG, "read", path, "damaged; the next start writes it anew");
+  }
+}
+
+}  // namespace vch

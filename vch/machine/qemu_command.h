@@ -1,0 +1,28 @@
+// The command line of a container's QEMU: the machine as tether and the kernel expect it.
+//
+// Relative paths are the container directory's, which is QEMU's working directory, so that the
+// limit of 108 bytes on a socket's path never matters.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "vch/machine/container_store.h"
+
+namespace vch {
+
+inline constexpr const char* kQemu = "qemu-system-x86_64";
+// The board without what a containerVM never touches. Behind a keyboard controller the kernel would
+// look for a mouse: 0.55 s of the start.
+inline constexpr const char* kQemuBoard = "q35,i8042=off,vmport=off,smbus=off";
+
+struct QemuInputs {
+  std::string program;  // path of QEMU
+  bool kvm = false;
+  int qmp_socket = -1;                    // a listening descriptor that QEMU inherits
+  std::vector<std::string> volume_disks;  // absolute, in the order of spec.volumes
+};
+
+std::vector<std::string> qemu_command(const ContainerSpec& spec, const QemuInputs& inputs);
+
+}  // namespace vch

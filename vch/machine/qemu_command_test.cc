@@ -1,0 +1,80 @@
+#include "vch/machine/qemu_command.h"
+
+#include <gmock/gmock.h>
+
+namespace vch {
+namespace {
+
+using testing::AllOf;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Not;
+
+ContainerSpec spec() {
+  ContainerSpec spec;
+  spec.name = "web";
+  spec.iso = "/usr/share/tether/bootstrap.iso";
+  spec.memory = uint64_t{256} << 20U;
+  spec.cpus = 2;
+  return spec;
+}
+
+// Each flag with its value, as "-flag value".
+std::vector<std::string> pairs(const ContainerSpec& spec, const QemuInputs& inputs) {
+  const auto words = qemu_command(spec, inputs);
+  std::vector<std::string> out = {words[0]};
+  for (size_t i = 1; i < words.size(); ++i) {
+    if (words[i].starts_with("-")) {
+      out.push_back(words[i]);
+    } else {
+      out.back() += " " + words[i];
+    }
+  }
+  return out;
+}
+
+TEST(QemuCommand, GivesTheMachineWhatItWasAskedFor) {
+  const auto words =
+      pairs(spec(), {.program = "/usr/bin/qemu", .qmp_socket = 7, .volume_disks = {}});
+  EXPECT_EQ(words[0], "/usr/bin/qemu");
+  EXPECT_THAT(words, Contains("-m size=262144k"));
+  EXPECT_THAT(words, Contains("-smp cpus=2"));
+  EXPECT_THAT(words, Contains("-accel tcg,thread=multi,tb-size=256"));
+  EXPECT_THAT(words, Contains("-nodefaults"));
+  EXPECT_THAT(words, Contains("-no-reboot"));
+  EXPECT_THAT(words, Contains("-nic none"));
+  EXPECT_THAT(words, Contains(HasSubstr("fd=7")));
+  EXPECT_THAT(words, Contains("-fw_cfg name=opt/org.tether/config,file=config.pb"));
+  EXPECT_THAT(words, Contains(HasSubstr("-sandbox on")));
+}
+
+TEST(QemuCommand, UsesTheHostsProcessorUnderKvm) {
+  const auto words = pairs(spec(), {.program = "q", .kvm = true, .volume_disks = {}});
+  EXPECT_THAT(words, Contains("-accel kvm"));
+  EXPECT_THAT(words, Contains("-cpu host"));
+}
+
+TEST(QemuCommand, NeverWritesToWhatIsReadOnly) {
+  ContainerSpec with_volumes = spec();
+  with_volumes.volumes = {{"a", "/a", true}, {"b", "/b", false}};
+  const auto words =
+      pairs(with_volumes, {.program = "q", .volume_disks = {"/v/a,b/disk.ext4", "/v/b/disk.ext4"}});
+  EXPECT_THAT(words, Contains(AllOf(HasSubstr("id=image,"), HasSubstr("readonly=on"))));
+  EXPECT_THAT(words,
+              Contains(AllOf(HasSubstr("file=/v/a,,b/disk.ext4"), HasSubstr("readonly=on"))));
+  EXPECT_THAT(words, Contains(AllOf(HasSubstr("file=/v/b/disk.ext4"), HasSubstr("discard=unmap"),
+                                    Not(HasSubstr("readonly")))));
+  EXPECT_THAT(words, Contains(AllOf(HasSubstr("serial=vol0"), HasSubstr("addr=10.0"))));
+  EXPECT_THAT(words, Contains(AllOf(HasSubstr("serial=vol1"), HasSubstr("addr=10.1"))));
+}
+
+TEST(QemuCommand, NeverTruncatesJournalOrConsole) {
+  const auto words = pairs(spec(), {.program = "q", .volume_disks = {}});
+  EXPECT_THAT(words, Contains("-chardev file,id=journal,path=journal,append=on"));
+  EXPECT_THAT(words, Contains("-chardev file,id=console,path=console.log,append=on"));
+  EXPECT_THAT(words, Contains(HasSubstr("name=org.tether.journal.0")));
+  EXPECT_THAT(words, Contains(HasSubstr("name=org.tether.link.0")));
+}
+
+}  // namespace
+}  // namespace vch

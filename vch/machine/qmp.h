@@ -1,0 +1,33 @@
+// A client of QEMU's monitor protocol (QMP): JSON lines on a UNIX socket, one client at a time.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "common/result.h"
+#include "common/unique_fd.h"
+
+namespace vch {
+
+class Qmp {
+ public:
+  // Takes a connected socket and waits for QEMU's greeting; that of a QEMU that starts comes before
+  // its devices are made. ECONNRESET when QEMU has ended, ETIMEDOUT.
+  static common::Result<Qmp> greet(common::UniqueFd socket, int timeout_ms);
+  // Runs a command without arguments. Events that come between are skipped.
+  common::Status execute(std::string_view command, int timeout_ms);
+
+ private:
+  explicit Qmp(common::UniqueFd socket) : socket_(std::move(socket)) {}
+  // The next line; bounded, since QEMU may be a guest's by then.
+  common::Result<std::string> read_line(int64_t deadline_ms);
+  common::UniqueFd socket_;
+  std::string buffer_;
+};
+
+// Sockets by directory and name, however long the directory's path is.
+common::Result<common::UniqueFd> listen_unix(const std::string& directory, const std::string& name);
+common::Result<common::UniqueFd> connect_unix(const std::string& directory,
+                                              const std::string& name);
+
+}  // namespace vch
