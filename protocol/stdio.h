@@ -6,8 +6,9 @@
 // DATA at strictly increasing offsets without holes (a GAP frame names what was dropped), EOF once,
 // after all data; EXIT once, after all EOFs. The client ACKs offsets after its own write returned,
 // and EXIT with EXIT_ACK. Input goes as DATA on stream 0 with the writer's own offsets from 0; the
-// agent ACKs what the session accepted; EOF closes it. A client that reconnects resumes by offsets:
-// nothing is lost, nothing repeated.
+// agent ACKs what the session accepted; EOF closes it. Fewer than 64 KiB of input may be
+// unacknowledged: beyond that the agent stops reading the connection, and output's ACKs would wait
+// behind input. A client that reconnects resumes by offsets: nothing is lost, nothing repeated.
 #pragma once
 
 #include <array>

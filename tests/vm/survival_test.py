@@ -12,20 +12,6 @@ from vch_testing import FULL, VCH, VmTest, inspect, vch
 MIB = 1 << 20
 
 
-def shim_pids(directory):
-    """The processes that are this container's shim."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                words = file.read().split(b"\0")
-        except OSError:
-            continue
-        if b"shim" in words and directory.encode() in words:
-            found.append(int(pid))
-    return found
-
-
 class ShimKilled(VmTest):
     def test_no_byte_is_lost_or_repeated_in_either_direction(self):
         seed = int(os.environ.get("TETHER_SEED", random.randrange(1 << 32)))
@@ -42,12 +28,10 @@ class ShimKilled(VmTest):
                 target=lambda: (writer.stdin.write(sent), writer.stdin.close()))
             feeder.start()
             received, killed = bytearray(), 0
-            directory = None
             while piece := os.read(process.stdout.fileno(), 1 << 16):
                 received += piece
-                directory = directory or inspect(name)["Directory"]
                 if killed < kills and len(received) > size * (killed + generator.random()) / kills:
-                    for pid in shim_pids(directory):
+                    if (pid := inspect(name)["Shim"]["Pid"]) is not None:
                         os.kill(pid, signal.SIGKILL)
                         killed += 1
             feeder.join()

@@ -14,6 +14,7 @@
 #include "vch/machine/life.h"
 #include "vch/machine/machine.h"
 #include "vch/machine/machine_wait.h"
+#include "vch/shim/shim.h"
 
 namespace vch {
 namespace {
@@ -105,6 +106,7 @@ Result<Json> describe_container(const Container& container) {
         {{"Name", mount.volume}, {"Path", mount.path}, {"ReadOnly", mount.read_only}});
   }
   const auto pid = machine_pid(container);
+  const auto shim = shim_pid(container);
   ASSIGN_OR_RETURN(const auto life, read_life(container));
   return Json{{"Id", spec.id},
               {"Name", spec.name},
@@ -127,6 +129,8 @@ Result<Json> describe_container(const Container& container) {
                 {"Accelerator", life ? life->accelerator : ""},
                 {"Memory", spec.memory},
                 {"Cpus", spec.cpus}}},
+              {"Shim", {{"Pid", shim ? Json(*shim) : Json()}}},
+              {"Link", {{"Kind", "virtio-serial"}}},
               {"Agent",
                {{"Version", common::escape(state.agent_version)},
                 {"LinkRestarts", state.link_starts == 0 ? 0 : state.link_starts - 1}}}};

@@ -21,6 +21,7 @@ constexpr int kEndTimeoutMs = 30000;
 
 // The agent powers the machine off once we have everything; then disks and locks are free.
 void see_machine_off(const Container& container) {
+  ::signal(SIGINT, SIG_IGN);  // It takes a moment, and what comes after it must happen.
   if (wait_for_machine_end(container, kEndTimeoutMs).has_value()) return;
   std::fprintf(stderr, "vch: the machine of %s did not power off, ending it\n",
                container.spec.name.c_str());
