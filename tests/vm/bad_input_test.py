@@ -112,6 +112,9 @@ class Flags(VmTest):
     def test_unknown_accelerator(self):
         self.refused("--accel", "warp", "busybox", "true", words=["warp", "auto", "kvm", "tcg"])
 
+    def test_unknown_link(self):
+        self.refused("--link", "string", "busybox", "true", words=["--link", "'string'", "uart"])
+
     def test_bad_name(self):
         self.refused("--name", "../x", "busybox", "true", words=["../x"])
 

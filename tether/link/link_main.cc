@@ -65,7 +65,7 @@ Result<serial_transport::Key> read_key() {
 
 Result<LinkProcess::Options> read_options() {
   LinkProcess::Options options;
-  for (int fd = kLinkSupervisorFd; fd <= kLinkDeviceFd; ++fd) {
+  for (int fd = kLinkSupervisorFd; fd < kLinkDeviceFd; ++fd) {
     if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
       return common::errno_error("use", "descriptor " + std::to_string(fd),
                                  "this role is started by PID 1");
@@ -74,13 +74,16 @@ Result<LinkProcess::Options> read_options() {
   options.supervisor.reset(kLinkSupervisorFd);
   const common::UniqueFd secrets(kLinkSecretsFd);
   const common::UniqueFd config_file(kLinkConfigFd);
-  options.opener = serial_transport::fd_link(common::UniqueFd(kLinkDeviceFd));
+  for (size_t i = 0; i < kMaxLinkDevices; ++i) {
+    common::UniqueFd device(kLinkDeviceFd + static_cast<int>(i));
+    if (::fcntl(device.get(), F_SETFD, FD_CLOEXEC) != 0) {
+      (void)device.release();  // There is no more.
+      break;
+    }
+    options.openers.push_back(serial_transport::fd_link(std::move(device)));
+  }
   options.endpoint.role = serial_transport::Role::kGuest;
   ASSIGN_OR_RETURN(options.endpoint.key, read_key());
-  ASSIGN_OR_RETURN(const std::string bytes,
-                   read_memfd(kLinkConfigFd, protocol::kMaxConfigSize, "config"));
-  ASSIGN_OR_RETURN(const auto config, protocol::parse_config(bytes));
-  options.endpoint.payload_check = config.links_size() > 0 && config.links(0).has_uart();
   options.agent_version = agent_version();
   return options;
 }

@@ -19,7 +19,7 @@ class LinkState : public std::enable_shared_from_this<LinkState> {
       : channel_(std::make_shared<SupervisorChannel>(executor, std::move(options.supervisor))),
         stdio_(sessions_, *channel_),
         control_(sessions_, *channel_, std::move(options.agent_version)),
-        endpoint_(executor, options.endpoint, std::move(options.opener)),
+        endpoint_(executor, options.endpoint, std::move(options.openers)),
         timer_(executor) {}
 
   void start(std::function<void()> on_supervisor_gone);

@@ -19,7 +19,7 @@ class LinkProcess {
   struct Options {
     common::UniqueFd supervisor;  // SOCK_SEQPACKET
     serial_transport::EndpointOptions endpoint;
-    serial_transport::LinkOpener opener;
+    std::vector<serial_transport::LinkOpener> openers;  // in order of preference
     std::string agent_version;
   };
   LinkProcess(boost::asio::any_io_executor executor, Options options);

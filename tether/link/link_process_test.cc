@@ -55,7 +55,7 @@ class LinkProcessTest : public testing::Test {
     LinkProcess::Options guest;
     options.role = serial_transport::Role::kGuest;
     guest.endpoint = options;
-    guest.opener = serial_transport::fd_link(std::move(link[1]));
+    guest.openers.push_back(serial_transport::fd_link(std::move(link[1])));
     guest.supervisor = std::move(supervisor[1]);
     guest.agent_version = "9";
     process_ = std::make_unique<LinkProcess>(io_.get_executor(), std::move(guest));

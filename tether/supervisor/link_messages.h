@@ -18,7 +18,9 @@ inline constexpr uint32_t kMaxSessions = 256;
 inline constexpr int kLinkSupervisorFd = 3;  // the SOCK_SEQPACKET
 inline constexpr int kLinkSecretsFd = 4;     // memfd: serialised tether.v1.Secrets
 inline constexpr int kLinkConfigFd = 5;  // memfd: serialised tether.v1.ContainerVm without secrets
-inline constexpr int kLinkDeviceFd = 6;  // the opened byte link, O_NONBLOCK
+// The opened byte links, in order of preference, from here on: at most kMaxLinkDevices.
+inline constexpr int kLinkDeviceFd = 6;
+inline constexpr size_t kMaxLinkDevices = 8;
 
 enum class LinkType : uint32_t {
   // supervisor -> link. After a (re)start of the link process, kSession, kHead and kExit tell it of

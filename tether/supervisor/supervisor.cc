@@ -64,15 +64,9 @@ StageResult<void> Supervisor::start() {
   if (auto status = prepare_loop(); status.has_error()) {
     return StageError{Stage::kInternal, status.error()};
   }
-  const std::string& port = boot_.config.links(0).virtio_serial().port();
-  if (port.empty()) {
-    return StageError{
-        Stage::kStartLink,
-        common::make_error(ENOTSUP, "open", "links[0]", "this agent drives virtio_serial links")};
-  }
-  auto device = open_virtio_port(port, kLinkPortTimeoutMs);
-  if (device.has_error()) return StageError{Stage::kStartLink, device.error()};
-  link_device_ = std::move(*device);
+  auto devices = open_link_devices(boot_.config, kLinkPortTimeoutMs);
+  if (devices.has_error()) return StageError{Stage::kStartLink, devices.error()};
+  link_devices_ = std::move(*devices);
   if (auto status = write_specs(); status.has_error()) {
     return StageError{Stage::kInternal, status.error()};
   }

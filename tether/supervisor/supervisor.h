@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "tether/boot/boot.h"
+#include "tether/boot/link_devices.h"
 #include "tether/supervisor/health.h"
 #include "tether/supervisor/journal_writer.h"
 #include "tether/supervisor/link_messages.h"
@@ -99,7 +100,7 @@ class Supervisor {
   common::UniqueFd signals_;
   common::UniqueFd timer_;
 
-  common::UniqueFd link_device_;
+  LinkDevices link_devices_;
   common::UniqueFd link_;
   pid_t link_pid_ = 0;
   uint32_t link_starts_ = 0;

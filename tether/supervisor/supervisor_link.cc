@@ -38,11 +38,13 @@ void Supervisor::start_link() {
   }
   const common::UniqueFd theirs(ends[1]);
   link_.reset(ends[0]);
-  const std::array<FdSlot, 4> slots = {{{theirs.get(), kLinkSupervisorFd},
-                                        {boot_.secrets.get(), kLinkSecretsFd},
-                                        {boot_.config_file.get(), kLinkConfigFd},
-                                        {link_device_.get(), kLinkDeviceFd}}};
-  const pid_t pid = spawn_role("link", slots);
+  std::array<FdSlot, 3 + kMaxLinkDevices> slots = {{{theirs.get(), kLinkSupervisorFd},
+                                                    {boot_.secrets.get(), kLinkSecretsFd},
+                                                    {boot_.config_file.get(), kLinkConfigFd}}};
+  for (size_t i = 0; i < link_devices_.count; ++i) {
+    slots[3 + i] = {link_devices_.fds[i].get(), kLinkDeviceFd + static_cast<int>(i)};
+  }
+  const pid_t pid = spawn_role("link", std::span(slots).first(3 + link_devices_.count));
   if (pid < 0) {
     link_.reset();
     link_restart_ms_ = now_ms() + kMaxBackOffMs;

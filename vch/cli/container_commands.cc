@@ -130,7 +130,7 @@ Result<Json> describe_container(const Container& container) {
                 {"Memory", spec.memory},
                 {"Cpus", spec.cpus}}},
               {"Shim", {{"Pid", shim ? Json(*shim) : Json()}}},
-              {"Link", {{"Kind", "virtio-serial"}}},
+              {"Link", {{"Kind", spec.link}}},
               {"Agent",
                {{"Version", common::escape(state.agent_version)},
                 {"LinkRestarts", state.link_starts == 0 ? 0 : state.link_starts - 1}}}};

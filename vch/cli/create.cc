@@ -17,6 +17,7 @@ using common::Status;
 
 constexpr uint64_t kWritableSize = uint64_t{10} << 30U;  // sparse
 constexpr uint32_t kMostCpus = 64;
+constexpr uint32_t kUartBaud = 115200;  // an emulated UART takes no notice, a real one may
 
 Result<std::string> make_id() {
   std::array<std::byte, 32> bytes{};
@@ -54,6 +55,10 @@ Result<ContainerSpec> make_spec(const RunFlags& flags, const Image& image,
   }
   spec.cpus = flags.cpus;
   spec.accelerator = flags.accelerator;
+  if (flags.link != "virtio-serial" && flags.link != "uart") {
+    return make_error(EINVAL, "--link", "'" + flags.link + "'", "want virtio-serial or uart");
+  }
+  spec.link = flags.link;
   ASSIGN_OR_RETURN(spec.iso, find_iso(flags.iso));
   RETURN_IF_ERROR(check_iso(spec.iso));
   for (const std::string& text : flags.volumes) {
@@ -75,7 +80,13 @@ void describe_disks(const ContainerSpec& spec, protocol::pb::ContainerVm& config
     volume->set_path(spec.volumes[i].path);
     volume->set_read_only(spec.volumes[i].read_only);
   }
-  config.add_links()->mutable_virtio_serial()->set_port(std::string(protocol::kLinkPort));
+  auto* link = config.add_links();
+  if (spec.link == "uart") {
+    link->mutable_uart()->set_index(1);  // ttyS0 is the console
+    link->mutable_uart()->set_baud(kUartBaud);
+  } else {
+    link->mutable_virtio_serial()->set_port(std::string(protocol::kLinkPort));
+  }
   config.mutable_journal()->set_port(std::string(protocol::kJournalPort));
 }
 

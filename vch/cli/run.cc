@@ -120,6 +120,8 @@ void add_create_flags(CLI::App& command, RunFlags& flags) {
   command.add_flag("--rm", flags.auto_remove, "Remove the container when it has ended");
   command.add_option("--accel", flags.accelerator, "auto, kvm or tcg")->capture_default_str();
   command.add_option("--iso", flags.iso, "The bootstrap ISO");
+  command.add_option("--link", flags.link, "What carries the control plane: virtio-serial or uart")
+      ->capture_default_str();
 }
 
 // IMAGE and what follows it. Flags of ours end at IMAGE: the rest is the container's command.

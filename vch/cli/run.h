@@ -20,6 +20,7 @@ struct RunFlags {
   bool forward_signals = true;
   std::string accelerator = "auto";
   std::string iso;
+  std::string link = "virtio-serial";
   std::vector<std::string> volumes;  // "NAME:PATH[:ro]"
   std::string image;
 };

@@ -31,6 +31,7 @@ std::string to_json(const ContainerSpec& spec) {
                      {"cpus", spec.cpus},
                      {"accelerator", spec.accelerator},
                      {"iso", spec.iso},
+                     {"link", spec.link},
                      {"volumes", spec.volumes}};
   // Arguments are bytes, JSON is Unicode: what is not becomes U+FFFD here, in what is shown; the
   // machine gets its own from config.pb.
@@ -54,6 +55,7 @@ common::Result<ContainerSpec> parse_container_spec(std::string_view text,
     spec.cpus = json.value("cpus", spec.cpus);
     spec.accelerator = json.value("accelerator", spec.accelerator);
     spec.iso = json.value("iso", spec.iso);
+    spec.link = json.value("link", spec.link);
     spec.volumes = json.value("volumes", spec.volumes);
     return spec;
   } catch (const Json::exception&) {

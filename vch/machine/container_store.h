@@ -37,8 +37,9 @@ struct ContainerSpec {
   bool auto_remove = false;
   uint64_t memory = 0;  // bytes of the machine
   uint32_t cpus = 1;
-  std::string accelerator = "auto";  // auto, kvm, tcg
-  std::string iso;                   // the bootstrap ISO
+  std::string accelerator = "auto";    // auto, kvm, tcg
+  std::string iso;                     // the bootstrap ISO
+  std::string link = "virtio-serial";  // or "uart": what the link is in the machine
   std::vector<VolumeMount> volumes;
 };
 

@@ -48,16 +48,20 @@ void add_disks(Words& words, const ContainerSpec& spec, const QemuInputs& inputs
   }
 }
 
-void add_ports(Words& words) {
+void add_ports(Words& words, const ContainerSpec& spec) {
   add(words, {"-device", "virtio-serial-pci"});
   // Without append=on QEMU would truncate what the last life wrote.
   add(words, {"-chardev", "file,id=journal,path=journal,append=on"});
   add(words,
       {"-device", "virtserialport,chardev=journal,name=" + std::string(protocol::kJournalPort)});
   add(words, {"-chardev", "socket,id=link,path=link.sock,server=on,wait=off"});
-  add(words, {"-device", "virtserialport,chardev=link,name=" + std::string(protocol::kLinkPort)});
   add(words, {"-chardev", "file,id=console,path=console.log,append=on"});
   add(words, {"-serial", "chardev:console"});
+  if (spec.link == "uart") {
+    add(words, {"-serial", "chardev:link"});  // the guest's ttyS1
+  } else {
+    add(words, {"-device", "virtserialport,chardev=link,name=" + std::string(protocol::kLinkPort)});
+  }
 }
 
 }  // namespace
@@ -93,7 +97,7 @@ Words qemu_command(const ContainerSpec& spec, const QemuInputs& inputs) {
   // virtio-scsi CD and 0.82 s without any.
   add(words, {"-device", "ide-cd,drive=cd,bootindex=0"});
   add_disks(words, spec, inputs);
-  add_ports(words);
+  add_ports(words, spec);
   add(words, {"-device", "virtio-rng-pci"});
   return words;
 }
