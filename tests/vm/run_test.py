@@ -123,6 +123,10 @@ class Environment(VmTest):
         result = self.sh("id -u; id -G; echo $HOME", "-u", "daemon", image="debian")
         self.assert_ended(result, 0, b"1\n1\n/usr/sbin\n")
 
+    def test_flags_end_at_the_image(self):
+        result = self.run_vm("-e", "A=1", "--", "busybox", "echo", "--rm", "-e", "x", "--", "y")
+        self.assert_ended(result, 0, b"--rm -e x -- y\n", b"")
+
     def test_entrypoint_is_replaced(self):
         result = self.run_vm("--entrypoint", "/bin/echo", "busybox", "a", "b")
         self.assert_ended(result, 0, b"a b\n", b"")

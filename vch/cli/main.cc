@@ -1,6 +1,7 @@
 // vch: containers that are virtual machines, from the command line.
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -10,9 +11,34 @@
 
 namespace {
 
+// `--` before IMAGE ends our flags, as with Docker. The library would pass what follows to nobody,
+// so it goes here; one behind IMAGE is the command's own.
+std::vector<std::string> drop_separator(const CLI::App& app, std::vector<std::string> words) {
+  const auto command = std::find_if(words.begin(), words.end(), [](const std::string& word) {
+    return word == "run" || word == "create";
+  });
+  if (command == words.end()) return words;
+  const CLI::App* flags = app.get_subcommand(*command);
+  for (auto word = command + 1; word != words.end() && word->starts_with("-"); ++word) {
+    if (*word == "--") {
+      words.erase(word);
+      break;
+    }
+    const bool lengthy = word->starts_with("--");
+    const auto* option =
+        flags->get_option_no_throw(lengthy ? word->substr(0, word->find('=')) : word->substr(0, 2));
+    const bool value_inside = lengthy ? word->find('=') != std::string::npos : word->size() > 2;
+    const bool takes_value = option != nullptr && option->get_items_expected_max() > 0;
+    if (takes_value && !value_inside && word + 1 != words.end()) ++word;
+  }
+  return words;
+}
+
 int parse_and_run(CLI::App& app, vch::Context& context, int argc, char** argv) {
   try {
-    app.parse(argc, argv);
+    auto words = drop_separator(app, {argv + 1, argv + argc});
+    std::reverse(words.begin(), words.end());  // as the library wants them
+    app.parse(words);
   } catch (const CLI::CallForHelp& e) {
     return app.exit(e);
   } catch (const CLI::CallForAllHelp& e) {
