@@ -19,7 +19,7 @@ class ShimKilled(VmTest):
         generator = random.Random(seed)
         kills = 100 if FULL else 8
         name, size = self.name(), (256 if FULL else 24) * MIB
-        sent = generator.randbytes(size)
+        sent = b"".join(generator.randbytes(MIB) for _ in range(size // MIB))
         with subprocess.Popen([VCH, "run", "-i", "--name", name, "busybox", "cat"],
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             writer = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=process.stdin)
