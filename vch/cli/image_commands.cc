@@ -22,7 +22,8 @@ Status list_images(const Context& context, bool quiet) {
   for (const Image& image : images) {
     if (quiet) std::printf("%s\n", image.id.substr(0, 12).c_str());
     rows.push_back({common::escape(image.name), image.id.substr(0, 12),
-                    time_ago(std::time(nullptr) - image.created), mebibytes(image.disk_size)});
+                    image.created > 0 ? time_ago(std::time(nullptr) - image.created) : "unknown",
+                    mebibytes(image.disk_size)});
   }
   if (!quiet) print_table(rows);
   return {};
