@@ -1,8 +1,9 @@
 #include "serial-transport/byte_queue.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
+
+#include "serial-transport/copy.h"
 
 namespace serial_transport {
 
@@ -38,7 +39,7 @@ void ByteQueue::append(std::span<const std::byte> bytes) {
       last_ = chunk;
     }
     const size_t size = std::min(bytes.size(), ChunkPool::kBytes - last_->end);
-    std::memcpy(&last_->bytes[last_->end], bytes.data(), size);
+    copy_bytes(&last_->bytes[last_->end], bytes.first(size));
     last_->end += static_cast<uint32_t>(size);
     bytes = bytes.subspan(size);
   }
@@ -48,7 +49,7 @@ void ByteQueue::pop(std::span<std::byte> out) {
   size_ -= out.size();
   while (!out.empty()) {
     const size_t size = std::min<size_t>(out.size(), first_->end - first_->begin);
-    std::memcpy(out.data(), &first_->bytes[first_->begin], size);
+    copy_bytes(out.data(), {&first_->bytes[first_->begin], size});
     first_->begin += static_cast<uint32_t>(size);
     out = out.subspan(size);
     if (first_->begin == first_->end) drop_first();

@@ -1,8 +1,8 @@
 #include "serial-transport/connection.h"
 
 #include <algorithm>
-#include <cstring>
 
+#include "serial-transport/copy.h"
 #include "serial-transport/endpoint_state.h"
 
 namespace serial_transport {
@@ -39,6 +39,7 @@ void Connection::begin_read(asio::mutable_buffer buffer, IoHandler handler) {
 
 void Connection::try_read() {
   if (!reader_) return;
+  if (filled_ > 0) return complete_read();
   if (!received_.empty() || read_buffer_.size() == 0) {
     const size_t size = std::min(received_.size(), read_buffer_.size());
     received_.pop({static_cast<std::byte*>(read_buffer_.data()), size});
@@ -95,17 +96,26 @@ void Connection::cancel() {
   writer_.post(asio::error::operation_aborted, 0);
 }
 
+// Straight to who waits for it, who gets all that arrives in the same turn at once.
 void Connection::on_data(std::span<const std::byte> bytes) {
-  if (reader_ && received_.empty() && read_buffer_.size() > 0) {  // straight to who waits for it
-    const size_t size = std::min(bytes.size(), read_buffer_.size());
-    if (size == 0) return;
-    std::memcpy(read_buffer_.data(), bytes.data(), size);
+  if (reader_ && received_.empty() && filled_ < read_buffer_.size() && !bytes.empty()) {
+    if (filled_ == 0) endpoint_->complete_later(shared_from_this());
+    const size_t size = std::min(bytes.size(), read_buffer_.size() - filled_);
+    copy_bytes(static_cast<std::byte*>(read_buffer_.data()) + filled_, bytes.first(size));
+    filled_ += size;
     bytes = bytes.subspan(size);
-    endpoint_->core().consumed(id_, size);
-    endpoint_->poke();
-    reader_.post({}, size);
   }
   received_.append(bytes);
+}
+
+void Connection::complete_read() {
+  const size_t size = std::exchange(filled_, 0);
+  if (size == 0) return;
+  if (live_) {
+    endpoint_->core().consumed(id_, size);
+    endpoint_->poke();
+  }
+  reader_.post({}, size);
 }
 
 void Connection::on_fin() {

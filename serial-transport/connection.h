@@ -90,6 +90,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void try_write();
   // From the endpoint.
   void on_data(std::span<const std::byte> bytes);
+  void complete_read();
   void on_fin();
   void on_end(ErrorCode error);
 
@@ -102,6 +103,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   ErrorCode error_;
   ByteQueue received_;
   asio::mutable_buffer read_buffer_;
+  size_t filled_ = 0;  // of read_buffer_, by data of this turn of the loop
   IoHandler reader_;
   asio::const_buffer write_buffer_;
   IoHandler writer_;

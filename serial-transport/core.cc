@@ -1,8 +1,9 @@
 #include "serial-transport/core.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
+
+#include "serial-transport/copy.h"
 
 namespace serial_transport {
 namespace {
@@ -17,7 +18,12 @@ Core::Core(CoreOptions options, CoreEvents& events)
     : options_(std::move(options)),
       events_(events),
       flight_(options_.least_retransmission_time),
-      next_id_(options_.role == Role::kHost ? 1 : 2) {}
+      next_id_(options_.role == Role::kHost ? 1 : 2) {
+  // Whole frames: a full buffer that is drained would end in a small one.
+  if (options_.send_buffer > kUsualPayload) {
+    options_.send_buffer -= options_.send_buffer % kUsualPayload;
+  }
+}
 
 Core::Stream* Core::find(ConnectionId id) {
   const auto it = streams_.find(id);
@@ -93,7 +99,7 @@ size_t Core::write_through(Stream& stream, std::span<const std::byte> bytes) {
     const size_t size = std::min(
         {bytes.size() - taken, frame_limit_, static_cast<size_t>(stream.credit - stream.sent)});
     const std::span<std::byte> payload = add_data(stream, size);
-    std::memcpy(payload.data(), bytes.data() + taken, size);
+    copy_bytes(payload.data(), bytes.subspan(taken, size));
     taken += size;
   }
   return taken;
@@ -139,7 +145,7 @@ void Core::consumed(ConnectionId id, size_t bytes) {
   if (stream == nullptr) return;
   stream->read += bytes;
   const uint64_t grant = stream->read + options_.window;
-  if (stream->fin_received || grant - stream->granted < options_.window / 4) return;
+  if (stream->fin_received || grant - stream->granted < options_.window / 2) return;
   stream->granted = grant;
   stream->send_credit = true;
   control_.push(*stream);

@@ -175,6 +175,7 @@ class Core {
   bool somebody_types(Time now) const;
   size_t slice() const;
   FrameHeader acks() const;
+  void acks_sent();
 
   CoreOptions options_;
   CoreEvents& events_;
@@ -210,6 +211,8 @@ class Core {
   detail::Flight flight_;
   detail::Reorder reorder_;
   bool ack_due_ = false, heartbeat_due_ = false;
+  unsigned unacked_ = 0;                // frames received since we last acknowledged any
+  std::optional<Time> ack_by_;          // they wait until then for something to go with
   size_t frame_limit_ = kUsualPayload;  // of a new DATA frame; follows the losses
   Time heard_or_asked_{};
   unsigned unanswered_ = 0;             // heartbeats since anything was heard

@@ -28,6 +28,7 @@ std::optional<Time> Core::next_deadline() const {
   if (peek_due_ && partial_since_) consider(*partial_since_ + patience());
   if (!up_) return next;
   if (const auto late = flight_.next_deadline()) consider(*late);
+  if (ack_by_) consider(*ack_by_);
   consider(heard_or_asked_ + kIdle);
   return next;
 }
@@ -38,6 +39,10 @@ void Core::on_tick(Time now) {
   if (hello_deadline_ && now >= *hello_deadline_) on_hello_deadline(now);
   if (!up_) return;
   note(flight_.on_tick(now));
+  if (ack_by_ && now >= *ack_by_) {
+    ack_by_.reset();
+    ack_due_ = true;
+  }
   if (now < heard_or_asked_ + kIdle) return;
   heard_or_asked_ = now;
   heartbeat_due_ = true;

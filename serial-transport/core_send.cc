@@ -17,17 +17,25 @@ constexpr std::array<size_t, 3> kBytes = {304 * 1024, 280 * 1024, 256 * 1024};
 // Frames without data go on top of that.
 static_assert(kBytes[0] + kMaxFrame + 64 * frame_size(6 + 255) <= detail::Flight::kMostBytes);
 
-constexpr size_t kBatch = 2 * frame_size(kUsualPayload);
+constexpr size_t kBatch = 4 * frame_size(kUsualPayload);
 constexpr size_t kSmallBatch = 2 * 1024;
 
 // Who types waits at most so long, each way, for what is before him on the line.
-constexpr int64_t kTypingShare = 50;  // of a second: 20 ms
+constexpr uint32_t kTypingShare = 50;  // of a second: 20 ms
 // A keystroke, and a CREDIT that may go before it.
 constexpr size_t kKeystroke = frame_size(1) + frame_size(8);
+// What a UART holds beside the queue that the kernel tells.
+constexpr size_t kUartFifo = 16;
+// The line's queue gets the next frame when so little is left that it would run dry in 2 ms;
+// whoever answers a keystroke may take as long.
+constexpr uint32_t kLowShare = 500;
+// While nobody types, 250 ms: who begins to must not wait behind all that a socket may hold.
+constexpr uint32_t kIdleShare = 4;
 constexpr size_t kLeastSlice = 32;
 constexpr Time kTypingLasts = std::chrono::seconds(1);
 constexpr Time kLeastHold = std::chrono::milliseconds(1);
-constexpr Time kLongestHold = std::chrono::milliseconds(5);
+// A socket's queue counts more than the bytes in it, and so seems to last longer than it does.
+constexpr Time kLongestHold = std::chrono::milliseconds(3);
 }  // namespace
 
 size_t Core::to_send(std::span<std::byte> out, Time now) {
@@ -58,14 +66,14 @@ std::span<const std::byte> Core::next_output(size_t most, Time now) {
   fill_flight(now);
   const auto frames = flight_.emit(acks(), out_secret_, now, most);
   if (!frames.empty()) {
-    ack_due_ = false;
+    acks_sent();
     return frames;
   }
   if (!ack_due_ && !heartbeat_due_) return {};
   FrameHeader header = acks();
   header.type = FrameType::kAck;
   header.connection = std::exchange(heartbeat_due_, false) ? 1 : 0;
-  ack_due_ = false;
+  acks_sent();
   return std::span(small_).first(seal_frame(header, 0, out_secret_, small_.data()));
 }
 
@@ -75,6 +83,12 @@ FrameHeader Core::acks() const {
   header.ack = reorder_.expected();
   header.ack_bitmap = reorder_.bitmap();
   return header;
+}
+
+void Core::acks_sent() {
+  ack_due_ = false;
+  unacked_ = 0;
+  ack_by_.reset();
 }
 
 void Core::fill_flight(Time now) {
@@ -203,20 +217,20 @@ bool Core::somebody_types(Time now) const {
   return rate_ > 0 && interactive_at_ && now < *interactive_at_ + kTypingLasts;
 }
 
-// The payload of a frame while somebody types: a keystroke may find one such frame in the line's
-// queue and one just begun.
+// The payload of a frame while somebody types: a keystroke may find one such frame just given to
+// the line, behind a little that was left there.
 size_t Core::slice() const {
-  const int64_t bytes =
-      (rate_ / kTypingShare - static_cast<int64_t>(kKeystroke)) / 2 - int64_t{frame_size(1) - 1};
+  const int64_t bytes = int64_t{rate_ / kTypingShare} - 2 * int64_t{rate_ / kLowShare} -
+                        int64_t{kKeystroke + kUartFifo + frame_size(1) - 1};
   return std::clamp<size_t>(static_cast<size_t>(std::max<int64_t>(bytes, 0)), kLeastSlice,
                             kUsualPayload);
 }
 
 Time Core::hold(size_t queued, Time now) const {
-  const size_t limit = frame_size(slice());
-  if (!somebody_types(now) || queued <= limit) return Time{0};
+  const size_t low = rate_ / (somebody_types(now) ? kLowShare : kIdleShare);
+  if (rate_ == 0 || queued <= low) return Time{0};
   const Time drained = std::chrono::nanoseconds(std::chrono::seconds(1)) *
-                       static_cast<int64_t>(queued - limit) / rate_;
+                       static_cast<int64_t>(queued - low) / rate_;
   return std::clamp(drained, kLeastHold, kLongestHold);
 }
 

@@ -1,4 +1,4 @@
-// The thin part: moves bytes between descriptor and core, and core's events to connections.
+// The thin part: moves bytes between descriptor and core.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,7 +12,30 @@ namespace serial_transport {
 namespace {
 
 constexpr size_t kChunk = 32 * 1024;  // what a virtio-serial port takes at once
-constexpr int kReadsPerTurn = 8;
+constexpr int kReadsPerTurn = 4;
+
+// A virtio-serial port gives a page at a time: what has arrived is gathered before it is looked at,
+// so that frames mostly lie in one piece.
+constexpr size_t kReadBuffer = 64 * 1024;
+struct LinkRead {
+  enum class State { kMore, kDrained, kLost } state = State::kMore;
+  size_t size = 0;
+};
+LinkRead read_link(int fd, std::span<std::byte> into) {
+  LinkRead result;
+  while (result.size < into.size()) {
+    const ssize_t n = ::read(fd, into.data() + result.size, into.size() - result.size);
+    if (n > 0) {
+      result.size += static_cast<size_t>(n);
+    } else if (n < 0 && errno == EINTR) {
+      continue;
+    } else {
+      result.state = n < 0 && errno == EAGAIN ? LinkRead::State::kDrained : LinkRead::State::kLost;
+      break;
+    }
+  }
+  return result;
+}
 
 Time now() { return std::chrono::steady_clock::now().time_since_epoch(); }
 
@@ -47,7 +70,7 @@ EndpointState::EndpointState(asio::any_io_executor executor, const EndpointOptio
       out_link_(executor_),
       tick_(executor_),
       hold_(executor_),
-      in_(kChunk) {}
+      in_(kReadBuffer) {}
 
 void EndpointState::start() { keeper_->start(); }
 
@@ -127,16 +150,25 @@ void EndpointState::wait_readable() {
 
 void EndpointState::on_readable() {
   const uint64_t generation = generation_;
-  for (int i = 0; i < kReadsPerTurn; ++i) {
-    const ssize_t n = ::read(link_.native_handle(), in_.data(), in_.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) break;
-    if (n <= 0) return lose_link();
-    core_.on_bytes(std::span(in_).first(static_cast<size_t>(n)), now());
+  LinkRead got;
+  for (int i = 0; i < kReadsPerTurn && got.state == LinkRead::State::kMore; ++i) {
+    got = read_link(link_.native_handle(), in_);
+    if (got.size > 0) core_.on_bytes(std::span(in_).first(got.size), now());
+    complete_reads();
     send();
     if (generation != generation_) return;
   }
+  if (got.state == LinkRead::State::kLost) return lose_link();
   wait_readable();
+}
+
+void EndpointState::complete_later(std::shared_ptr<Connection> connection) {
+  reading_.push_back(std::move(connection));
+}
+
+void EndpointState::complete_reads() {
+  for (const auto& connection : reading_) connection->complete_read();
+  reading_.clear();
 }
 
 void EndpointState::poke() {
@@ -216,96 +248,10 @@ void EndpointState::arm_timer() {
     if (error || self->closed_) return;
     self->tick_at_.reset();
     self->core_.on_tick(now());
+    self->complete_reads();
     if (!self->core_.session_up() || self->core_.silent()) self->keeper_->review();
     self->send();
   });
-}
-
-void EndpointState::connect(std::string service, TrafficClass traffic, ConnectHandler handler) {
-  const auto id = closed_ ? std::nullopt : core_.open(service, traffic);
-  if (!id) return handler.post(closed_ ? Reason::kClosed : Reason::kTooMany, nullptr);
-  handler.on_cancel([weak = weak_from_this(), id = *id] {
-    if (const auto self = weak.lock()) self->cancel_connect(id);
-  });
-  pending_.insert_or_assign(*id, Pending{std::move(service), std::move(handler)});
-  poke();
-}
-
-void EndpointState::cancel_connect(ConnectionId id) {
-  const auto it = pending_.find(id);
-  if (it == pending_.end()) return;
-  auto handler = std::move(it->second.handler);
-  pending_.erase(it);
-  core_.reset(id, Reason::kApplication);
-  handler.post(asio::error::operation_aborted, nullptr);
-  poke();
-}
-
-void EndpointState::cancel_connects() {
-  while (!pending_.empty()) cancel_connect(pending_.begin()->first);
-}
-
-std::shared_ptr<Connection> EndpointState::find(ConnectionId id) {
-  const auto it = connections_.find(id);
-  return it == connections_.end() ? nullptr : it->second.lock();
-}
-
-void EndpointState::on_session(bool up) {
-  if (up) keeper_->proved();
-  if (!link_callback) return;
-  asio::post(executor_, [self = shared_from_this(), up] {
-    if (self->link_callback) self->link_callback(up);
-  });
-}
-
-void EndpointState::on_open(ConnectionId id, TrafficClass traffic, std::string_view service) {
-  const auto listener = listeners.find(service);
-  if (listener == listeners.end()) return core_.refuse(id, Reason::kNoSuchService);
-  core_.accept(id, listener->second.traffic.value_or(traffic));
-  auto connection = std::make_shared<Connection>(shared_from_this(), id, std::string(service));
-  connections_[id] = connection;
-  asio::post(executor_,
-             [callback = listener->second.callback, connection] { callback(connection); });
-}
-
-void EndpointState::on_accepted(ConnectionId id) {
-  const auto it = pending_.find(id);
-  if (it == pending_.end()) return;
-  auto connection =
-      std::make_shared<Connection>(shared_from_this(), id, std::move(it->second.service));
-  connections_[id] = connection;
-  auto handler = std::move(it->second.handler);
-  pending_.erase(it);
-  handler.post({}, connection);
-}
-
-void EndpointState::on_data(ConnectionId id, std::span<const std::byte> bytes) {
-  if (const auto connection = find(id)) connection->on_data(bytes);
-}
-
-void EndpointState::on_writable(ConnectionId id) {
-  if (const auto connection = find(id)) connection->try_write();
-}
-
-void EndpointState::on_fin(ConnectionId id) {
-  if (const auto connection = find(id)) connection->on_fin();
-}
-
-void EndpointState::on_done(ConnectionId id) {
-  const auto connection = find(id);
-  connections_.erase(id);
-  if (connection) connection->on_end(asio::error::eof);
-}
-
-void EndpointState::on_end(ConnectionId id, Reason reason) {
-  if (const auto it = pending_.find(id); it != pending_.end()) {
-    auto handler = std::move(it->second.handler);
-    pending_.erase(it);
-    handler.post(reason, nullptr);
-  }
-  const auto connection = find(id);
-  connections_.erase(id);
-  if (connection) connection->on_end(reason);
 }
 
 }  // namespace serial_transport

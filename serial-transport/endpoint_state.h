@@ -31,6 +31,8 @@ class EndpointState : public CoreEvents, public std::enable_shared_from_this<End
   std::string trouble() const;
   Core& core() { return core_; }
   const asio::any_io_executor& executor() const { return executor_; }
+  // complete_read() once the core has seen all the bytes that there are.
+  void complete_later(std::shared_ptr<Connection> connection);
   void forget(ConnectionId id) { connections_.erase(id); }
 
   struct Listener {
@@ -57,6 +59,7 @@ class EndpointState : public CoreEvents, public std::enable_shared_from_this<End
   void lose_link();
   void wait_readable();
   void on_readable();
+  void complete_reads();
   void cancel_connect(ConnectionId id);
   void send();
   bool next_output();
@@ -80,6 +83,7 @@ class EndpointState : public CoreEvents, public std::enable_shared_from_this<End
   std::vector<std::byte> in_;
   std::span<const std::byte> out_;  // the core's, and given to the link from its beginning
   std::map<ConnectionId, std::weak_ptr<Connection>> connections_;
+  std::vector<std::shared_ptr<Connection>> reading_;  // to be completed in this turn
   struct Pending {
     std::string service;
     ConnectHandler handler;

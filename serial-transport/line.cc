@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <cstring>
 
 namespace serial_transport {
 
@@ -42,10 +43,17 @@ size_t queued_bytes(int fd) {
 }
 
 bool is_from_host(int socket) {
-  sockaddr_vm peer{};
+  sockaddr_storage peer{};
   socklen_t size = sizeof peer;
   if (::getpeername(socket, reinterpret_cast<sockaddr*>(&peer), &size) != 0) return false;
-  return peer.svm_family != AF_VSOCK || peer.svm_cid == VMADDR_CID_HOST;
+  return is_from_host(peer);
+}
+
+bool is_from_host(const sockaddr_storage& peer) {
+  if (peer.ss_family != AF_VSOCK) return true;
+  sockaddr_vm address{};
+  std::memcpy(&address, &peer, sizeof address);
+  return address.svm_cid == VMADDR_CID_HOST;
 }
 
 }  // namespace serial_transport

@@ -1,6 +1,8 @@
 // What can be learned from a link's descriptor. For the endpoint's own use.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <cstddef>
 
 #include "serial-transport/types.h"
@@ -18,6 +20,8 @@ size_t queued_bytes(int fd);
 
 // The peer of a connected socket is the host, or the socket is none of vsock.
 bool is_from_host(int socket);
+// The same of the peer's address.
+bool is_from_host(const sockaddr_storage& peer);
 
 bool is_socket(int fd);
 

@@ -115,7 +115,7 @@ TEST_P(SteadyPath, AllocatesNothing) {
       pair.turn();
     }
   };
-  pass(3000);  // pools and vectors find their size
+  pass(10000);  // pools and vectors find their size
   const size_t before = allocations;
   const size_t got = pair.guest.got;
   pass(2000);
