@@ -64,7 +64,7 @@ void append_le32(std::string& out, uint32_t value) {
 
 }  // namespace
 
-std::string make_initramfs(std::string_view agent, uint32_t mtime) {
+std::string make_initramfs(std::string_view agent, std::string_view busybox, uint32_t mtime) {
   CpioWriter cpio(mtime);
   cpio.add("dev", S_IFDIR | 0755U);
   cpio.add("dev/console", S_IFCHR | 0600U, {}, {5, 1});
@@ -73,6 +73,10 @@ std::string make_initramfs(std::string_view agent, uint32_t mtime) {
   cpio.add("proc", S_IFDIR | 0555U);
   cpio.add("run", S_IFDIR | 0755U);
   cpio.add("sys", S_IFDIR | 0555U);
+  if (!busybox.empty()) {
+    cpio.add(kToolsPath, S_IFDIR | 0755U);
+    cpio.add(kBusyboxPath, S_IFREG | 0755U, busybox);
+  }
   return cpio.finish();
 }
 
@@ -93,14 +97,20 @@ common::Result<std::string> compress_lz4_legacy(std::string_view raw) {
   return out;
 }
 
-common::Result<std::string> read_initramfs_file(std::string_view initramfs, std::string_view path,
-                                                const std::string& name) {
-  ASSIGN_OR_RETURN(auto files, read_archive_memory(initramfs, name, {{path, kMaxAgentBytes}}));
-  const auto found = files.find(path);
-  if (found == files.end()) {
-    return common::Error{{}, "initramfs", name, "holds no /" + std::string(path)};
+common::Result<InitramfsPrograms> read_initramfs(std::string_view initramfs,
+                                                 const std::string& name) {
+  ASSIGN_OR_RETURN(auto files, read_archive_memory(
+                                   initramfs, name,
+                                   {{kAgentPath, kMaxAgentBytes}, {kBusyboxPath, kMaxAgentBytes}}));
+  const auto agent = files.find(kAgentPath);
+  if (agent == files.end()) {
+    return common::Error{{}, "initramfs", name, "holds no /" + std::string(kAgentPath)};
   }
-  return std::move(found->second);
+  InitramfsPrograms programs{std::move(agent->second), {}};
+  if (const auto busybox = files.find(kBusyboxPath); busybox != files.end()) {
+    programs.busybox = std::move(busybox->second);
+  }
+  return programs;
 }
 
 }  // namespace iso_builder

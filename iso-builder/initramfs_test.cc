@@ -32,37 +32,49 @@ std::vector<std::string> listing(const std::string& cpio) {
 
 TEST(Initramfs, HoldsTheAgentAndTheNodesItNeedsFirst) {
   EXPECT_THAT(
-      listing(make_initramfs("agent", 7)),
+      listing(make_initramfs("agent", "", 7)),
       ::testing::ElementsAre("dev 040755 0,0 7", "dev/console 020600 5,1 7",
                              "dev/null 020666 1,3 7", "init 100755 0,0 7", "proc 040555 0,0 7",
                              "run 040755 0,0 7", "sys 040555 0,0 7", "TRAILER!!! 000000 0,0 0"));
 }
 
+TEST(Initramfs, HoldsBusyboxWhenThereIsOne) {
+  const std::string raw = make_initramfs("agent", "box", 7);
+  EXPECT_THAT(listing(raw), ::testing::Contains("tools/busybox 100755 0,0 7"));
+  const auto read = read_initramfs(raw, "x");
+  ASSERT_TRUE(read.has_value()) << read.error().message();
+  EXPECT_EQ(read->agent, "agent");
+  EXPECT_EQ(read->busybox, "box");
+}
+
 TEST(Initramfs, TheAgentComesBackPlainAndCompressed) {
   std::string agent(20U << 20U, 'a');  // three blocks
   for (size_t i = 0; i < agent.size(); i += 1021) agent[i] = static_cast<char>(i);
-  const std::string raw = make_initramfs(agent, 0);
+  const std::string raw = make_initramfs(agent, "", 0);
   const auto packed = compress_lz4_legacy(raw);
   ASSERT_TRUE(packed.has_value());
   EXPECT_LT(packed->size(), raw.size() / 4);
   for (const std::string& form : {raw, *packed}) {
-    const auto read = read_initramfs_file(form, kAgentPath, "x");
+    const auto read = read_initramfs(form, "x");
     ASSERT_TRUE(read.has_value()) << read.error().message();
-    EXPECT_TRUE(*read == agent);
+    EXPECT_TRUE(read->agent == agent);
+    EXPECT_EQ(read->busybox, "");
   }
 }
 
 TEST(Initramfs, ADamagedOneIsRefusedByName) {
-  const auto packed = compress_lz4_legacy(make_initramfs(std::string(100000, 'a'), 0));
-  EXPECT_THAT(read_initramfs_file(packed->substr(0, 100), kAgentPath, "/iso").error().message(),
+  const auto packed = compress_lz4_legacy(make_initramfs(std::string(100000, 'a'), "", 0));
+  EXPECT_THAT(read_initramfs(packed->substr(0, 100), "/iso").error().message(),
               HasSubstr("read /iso: "));
-  EXPECT_THAT(read_initramfs_file(make_initramfs("a", 0), "other", "/iso").error().message(),
-              HasSubstr("initramfs /iso: holds no /other"));
+  std::string other = make_initramfs("a", "", 0);
+  other.replace(other.find("init"), 4, "inix");
+  EXPECT_THAT(read_initramfs(other, "/iso").error().message(),
+              HasSubstr("initramfs /iso: holds no /init"));
 }
 
 TEST(ArchiveReader, AFileBeyondItsLimitIsRefused) {
-  const auto files =
-      read_archive_memory(make_initramfs(std::string(1000, 'a'), 0), "/iso", {{kAgentPath, 999}});
+  const auto files = read_archive_memory(make_initramfs(std::string(1000, 'a'), "", 0), "/iso",
+                                         {{kAgentPath, 999}});
   ASSERT_TRUE(files.has_error());
   EXPECT_THAT(files.error().message(), HasSubstr("init exceeds 999 bytes"));
 }

@@ -55,10 +55,28 @@ common::Result<std::string> read_loader(const std::string& path, const std::stri
 
 Manifest make_manifest(std::string_view command_line, std::string_view kernel_version,
                        std::string_view kernel, std::string_view initramfs,
-                       std::string_view agent) {
-  return {std::string("tether-iso ") + kVersion, std::string(command_line),
-          std::string(kernel_version),           make_part(kKernelPath, kernel),
-          make_part(kInitramfsPath, initramfs),  make_part("/" + std::string(kAgentPath), agent)};
+                       const InitramfsPrograms& programs) {
+  Manifest manifest{std::string("tether-iso ") + kVersion,
+                    std::string(command_line),
+                    std::string(kernel_version),
+                    make_part(kKernelPath, kernel),
+                    make_part(kInitramfsPath, initramfs),
+                    make_part("/" + std::string(kAgentPath), programs.agent),
+                    {}};
+  if (!programs.busybox.empty()) {
+    manifest.busybox = make_part("/" + std::string(kBusyboxPath), programs.busybox);
+  }
+  return manifest;
+}
+
+common::Result<InitramfsPrograms> read_programs(const IsoInputs& inputs) {
+  InitramfsPrograms programs;
+  ASSIGN_OR_RETURN(programs.agent, common::read_file(inputs.agent, kMaxAgentBytes));
+  RETURN_IF_ERROR(check_agent_image(programs.agent, inputs.agent));
+  if (inputs.busybox.empty()) return programs;
+  ASSIGN_OR_RETURN(programs.busybox, common::read_file(inputs.busybox, kMaxAgentBytes));
+  RETURN_IF_ERROR(check_agent_image(programs.busybox, inputs.busybox));
+  return programs;
 }
 
 // Everything the ISO will hold, as files below `root`.
@@ -67,13 +85,13 @@ common::Status stage(const IsoInputs& inputs, const std::string& root) {
   ASSIGN_OR_RETURN(const KernelImage image, read_kernel_image(kernel, inputs.kernel));
   ASSIGN_OR_RETURN(const std::string command_line,
                    check_command_line(inputs.command_line, image.max_command_line));
-  ASSIGN_OR_RETURN(const std::string agent, common::read_file(inputs.agent, kMaxAgentBytes));
-  RETURN_IF_ERROR(check_agent_image(agent, inputs.agent));
+  ASSIGN_OR_RETURN(const InitramfsPrograms programs, read_programs(inputs));
   ASSIGN_OR_RETURN(const std::string loader, read_loader(inputs.loader, "isolinux"));
   ASSIGN_OR_RETURN(const std::string module, read_loader(inputs.loader_module, "syslinux-common"));
-  ASSIGN_OR_RETURN(const std::string initramfs,
-                   compress_lz4_legacy(make_initramfs(agent, inputs.time)));
-  const Manifest manifest = make_manifest(command_line, image.version, kernel, initramfs, agent);
+  ASSIGN_OR_RETURN(
+      const std::string initramfs,
+      compress_lz4_legacy(make_initramfs(programs.agent, programs.busybox, inputs.time)));
+  const Manifest manifest = make_manifest(command_line, image.version, kernel, initramfs, programs);
 
   for (const char* folder : {"/tether", "/isolinux"}) {
     if (::mkdir((root + folder).c_str(), 0755) != 0)
@@ -191,11 +209,11 @@ common::Result<IsoContents> read_iso(const std::string& path) {
   ASSIGN_OR_RETURN(const std::string kernel, take(files, kKernelPath, path));
   ASSIGN_OR_RETURN(const std::string initramfs, take(files, kInitramfsPath, path));
   ASSIGN_OR_RETURN(iso.recorded, parse_manifest(manifest, path));
-  ASSIGN_OR_RETURN(const std::string agent, read_initramfs_file(initramfs, kAgentPath, path));
+  ASSIGN_OR_RETURN(const InitramfsPrograms programs, read_initramfs(initramfs, path));
   // A kernel that cannot be read is a difference to report, not a reason to stop.
   const auto image = read_kernel_image(kernel, path);
   const std::string version = image.has_value() ? image->version : "unreadable";
-  iso.found = make_manifest(command_line_in(config), version, kernel, initramfs, agent);
+  iso.found = make_manifest(command_line_in(config), version, kernel, initramfs, programs);
   return iso;
 }
 

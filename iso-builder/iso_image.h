@@ -12,8 +12,9 @@
 namespace iso_builder {
 
 struct IsoInputs {
-  std::string kernel;  // a bzImage
-  std::string agent;   // a static x86-64 program
+  std::string kernel;   // a bzImage
+  std::string agent;    // a static x86-64 program
+  std::string busybox;  // likewise: what `vch debug` brings into a container; empty: none
   std::string command_line = std::string(kDefaultCommandLine);
   // Stands wherever a time is: 1970 unless $SOURCE_DATE_EPOCH says otherwise.
   uint32_t time = 0;

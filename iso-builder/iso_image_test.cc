@@ -164,7 +164,7 @@ TEST_F(IsoImage, BadInputsLeaveAnOldOutputAlone) {
       build_iso(inputs_, iso_).error().message(),
       "open " + inputs_.loader + ": No such file or directory (install the package isolinux)");
   EXPECT_EQ(*common::read_file(iso_), "precious");
-  inputs_ = {inputs_.kernel, folder_ + "/no-agent"};
+  inputs_.agent = folder_ + "/no-agent";
   EXPECT_THAT(build_iso(inputs_, iso_).error().message(), HasSubstr("/no-agent: No such file"));
   EXPECT_EQ(*common::read_file(iso_), "precious");
 }

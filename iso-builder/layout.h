@@ -14,6 +14,8 @@ inline constexpr std::string_view kLoaderConfigPath = "isolinux/isolinux.cfg";
 inline constexpr std::string_view kBootCatalogPath = "isolinux/boot.cat";
 // In the initramfs.
 inline constexpr std::string_view kAgentPath = "init";
+inline constexpr std::string_view kToolsPath = "tools";
+inline constexpr std::string_view kBusyboxPath = "tools/busybox";
 
 // Bounds of what is read into memory: ten times what anybody packs.
 inline constexpr size_t kMaxKernelBytes = size_t{64} << 20U;

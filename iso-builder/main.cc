@@ -66,6 +66,8 @@ void add_build(CLI::App& app, Options& options, int& exit_code) {
   command->add_option("--kernel", options.inputs.kernel, "A Linux bzImage")->required();
   command->add_option("--agent", options.inputs.agent, "A static x86-64 program: /init")
       ->required();
+  command->add_option("--busybox", options.inputs.busybox,
+                      "A static busybox: the shell that `vch debug` brings into a container");
   command->add_option("-o,--output", options.output, "The ISO to write")->required();
   command->add_option("--cmdline", options.inputs.command_line, "The kernel's command line")
       ->capture_default_str();

@@ -84,6 +84,7 @@ std::string to_json(const Manifest& manifest) {
       {"initramfs", part_json(manifest.initramfs)},
       {"agent", part_json(manifest.agent)},
   };
+  if (!manifest.busybox.path.empty()) json["busybox"] = part_json(manifest.busybox);
   json["kernel"].update(part_json(manifest.kernel));
   // What was read from a damaged ISO need not be UTF-8.
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
@@ -111,6 +112,10 @@ common::Result<Manifest> parse_manifest(std::string_view json, const std::string
                         fields.text("/initramfs/sha256")};
   manifest.agent = {fields.text("/agent/path"), fields.number("/agent/size"),
                     fields.text("/agent/sha256")};
+  if (root.contains("busybox")) {
+    manifest.busybox = {fields.text("/busybox/path"), fields.number("/busybox/size"),
+                        fields.text("/busybox/sha256")};
+  }
   if (!fields.missing().empty()) {
     return common::Error{
         {}, "manifest", name, "lacks " + fields.missing() + ", or it is of another type"};
@@ -125,6 +130,7 @@ std::vector<std::string> differences(const Manifest& recorded, const Manifest& f
   compare_part(lines, "kernel", recorded.kernel, found.kernel);
   compare_part(lines, "initramfs", recorded.initramfs, found.initramfs);
   compare_part(lines, "agent", recorded.agent, found.agent);
+  compare_part(lines, "busybox", recorded.busybox, found.busybox);
   return lines;
 }
 

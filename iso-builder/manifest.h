@@ -23,6 +23,7 @@ struct Manifest {
   Part kernel;
   Part initramfs;
   Part agent;
+  Part busybox;  // without a path: there is none
 };
 
 std::string sha256_hex(std::string_view bytes);

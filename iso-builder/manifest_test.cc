@@ -17,7 +17,8 @@ Manifest example() {
           "6.1.0",
           make_part("k", "kernel"),
           make_part("i", "in"),
-          make_part("/init", "agent")};
+          make_part("/init", "agent"),
+          make_part("/busybox", "box")};
 }
 
 TEST(Manifest, ComesBackFromItsJson) {

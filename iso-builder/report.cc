@@ -25,6 +25,9 @@ std::string report_table(const std::string& path, const IsoContents& iso) {
   out += row("kernel", found.kernel.size, found.kernel.sha256, "Linux " + found.kernel_version);
   out += row("initramfs", found.initramfs.size, found.initramfs.sha256, "");
   out += row("agent", found.agent.size, found.agent.sha256, found.agent.path);
+  if (!found.busybox.path.empty()) {
+    out += row("busybox", found.busybox.size, found.busybox.sha256, found.busybox.path);
+  }
   out += "\ncommand line: " + common::escape(found.command_line) + "\n";
   out += "built by:     " + common::escape(iso.recorded.builder) + "\n";
   if (!differences(iso.recorded, found).empty()) {

@@ -9,6 +9,13 @@ build=${TETHER_BUILD:-$root/build/release}
 say() { echo "$(basename "$0"): $*" >&2; }
 die() { say "$*"; exit 1; }
 
+# The mirror that apt uses on this machine for Debian's main archive; nothing when it knows none.
+debian_mirror() {
+  # shellcheck disable=SC2016  # apt's own placeholders
+  apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
+    awk '$2 == "bookworm" && $3 == "main" { print $1; exit }'
+}
+
 # minutes_seconds SECONDS
 minutes_seconds() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
