@@ -96,35 +96,6 @@ Status check_volumes(const pb::ContainerVm& config) {
   return {};
 }
 
-Status check_session(const pb::Session& session) {
-  if (session.argv_size() == 0 || session.argv(0).empty()) {
-    return refuse("primary.argv", "empty, no command to run");
-  }
-  if (session.argv_size() > kMaxStrings) return refuse("primary.argv", "more than 16384 arguments");
-  if (session.env_size() > kMaxStrings) return refuse("primary.env", "more than 16384 variables");
-  for (int i = 0; i < session.argv_size(); ++i) {
-    if (has_nul(session.argv(i)))
-      return refuse("primary.argv[" + std::to_string(i) + "]", "contains a NUL");
-  }
-  for (int i = 0; i < session.env_size(); ++i) {
-    const std::string& value = session.env(i);
-    const size_t equals = value.find('=');
-    if (has_nul(value) || equals == 0 || equals == std::string::npos) {
-      return refuse("primary.env[" + std::to_string(i) + "]", quoted(value) + ", want KEY=VALUE");
-    }
-  }
-  if (!session.working_dir().empty() &&
-      (session.working_dir().front() != '/' || has_nul(session.working_dir()))) {
-    return refuse("primary.working_dir", quoted(session.working_dir()) + ", want an absolute path");
-  }
-  if (has_nul(session.user()) || session.user().size() > 256)
-    return refuse("primary.user", quoted(session.user()));
-  if (session.stop_signal() > kLastSignal) {
-    return refuse("primary.stop_signal", std::to_string(session.stop_signal()) + ", want 1 to 64");
-  }
-  return {};
-}
-
 Status check_links(const pb::ContainerVm& config) {
   if (config.links_size() == 0) return refuse("links", "empty, want at least one");
   if (config.links_size() > 8) return refuse("links", "more than 8");
@@ -157,6 +128,37 @@ common::Result<pb::ContainerVm> parse_config(std::string_view bytes) {
   return config;
 }
 
+common::Status check_session(const pb::Session& session, const std::string& field) {
+  if (session.argv_size() == 0 || session.argv(0).empty()) {
+    return refuse(field + ".argv", "empty, no command to run");
+  }
+  if (session.argv_size() > kMaxStrings)
+    return refuse(field + ".argv", "more than 16384 arguments");
+  if (session.env_size() > kMaxStrings) return refuse(field + ".env", "more than 16384 variables");
+  for (int i = 0; i < session.argv_size(); ++i) {
+    if (has_nul(session.argv(i)))
+      return refuse(field + ".argv[" + std::to_string(i) + "]", "contains a NUL");
+  }
+  for (int i = 0; i < session.env_size(); ++i) {
+    const std::string& value = session.env(i);
+    const size_t equals = value.find('=');
+    if (has_nul(value) || equals == 0 || equals == std::string::npos) {
+      return refuse(field + ".env[" + std::to_string(i) + "]", quoted(value) + ", want KEY=VALUE");
+    }
+  }
+  if (!session.working_dir().empty() &&
+      (session.working_dir().front() != '/' || has_nul(session.working_dir()))) {
+    return refuse(field + ".working_dir",
+                  quoted(session.working_dir()) + ", want an absolute path");
+  }
+  if (has_nul(session.user()) || session.user().size() > 256)
+    return refuse(field + ".user", quoted(session.user()));
+  if (session.stop_signal() > kLastSignal) {
+    return refuse(field + ".stop_signal", std::to_string(session.stop_signal()) + ", want 1 to 64");
+  }
+  return {};
+}
+
 common::Status check_config(const pb::ContainerVm& config) {
   if (config.version() != 1) {
     return refuse("version", std::to_string(config.version()) + ", this agent knows 1");
@@ -176,7 +178,11 @@ common::Status check_config(const pb::ContainerVm& config) {
   RETURN_IF_ERROR(check_root(config));
   RETURN_IF_ERROR(check_volumes(config));
   if (!config.has_primary()) return refuse("primary", "missing, no command to run");
-  RETURN_IF_ERROR(check_session(config.primary()));
+  RETURN_IF_ERROR(check_session(config.primary(), "primary"));
+  if (config.restart().kind() > pb::RestartPolicy::ALWAYS || config.restart().kind() < 0) {
+    return refuse("restart.kind",
+                  std::to_string(config.restart().kind()) + ", want NO, ON_FAILURE or ALWAYS");
+  }
   return check_links(config);
 }
 

@@ -1,6 +1,7 @@
 // Reading and checking the ContainerVm message.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "common/result.h"
@@ -13,6 +14,7 @@ namespace pb = ::tether::v1;
 inline constexpr size_t kMaxConfigSize = 1U << 20U;
 inline constexpr std::string_view kFwCfgConfig = "opt/org.tether/config";
 inline constexpr std::string_view kLinkPort = "org.tether.link.0";
+inline constexpr unsigned kLinkVsockPort = 1024;
 inline constexpr std::string_view kJournalPort = "org.tether.journal.0";
 
 // Parses; EBADMSG when the bytes are no ContainerVm, E2BIG when there are too many.
@@ -22,5 +24,8 @@ common::Result<pb::ContainerVm> parse_config(std::string_view bytes);
 // (volumes[1].path), its detail the value found and what is allowed. `secrets` are checked only
 // when present, since PID 1 sees a message without them.
 common::Status check_config(const pb::ContainerVm& config);
+
+// The same for one session; `field` is its name in errors.
+common::Status check_session(const pb::Session& session, const std::string& field);
 
 }  // namespace protocol

@@ -3,8 +3,16 @@
 //
 // A record, little-endian: u32 magic "TJR1" | u32 length of the payload | u64 number (from 1,
 // without holes) | u64 monotonic ns since boot | u64 wall clock ns since 1970 | u16 kind | u16
-// stage | u32 session | u32 value | u32 extra | payload | u32 CRC32C over all before it. A torn or
-// damaged record costs itself alone: readers go on at the next magic whose record checks.
+// stage | u32 session | u32 value | u32 extra | payload | u32 CRC32C over all before it, its
+// initial value XORed with the configuration's Journal.check_secret. A torn or damaged record costs
+// itself alone: readers go on at the next magic whose record checks, and since the container does
+// not know the secret, nothing that it prints can pass for a record there. What the agent says
+// before it has read its configuration is checked with secret 0: see JournalReader.
+//
+// The container's output is in kOutput records, in order with the events, as it comes. Offsets
+// count from each stream's first byte and begin again with each kBoot; a record that begins beyond
+// the end of the one before it in its stream tells of bytes that were given up. Numbers begin again
+// as well.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +26,10 @@ namespace protocol {
 inline constexpr uint32_t kJournalMagic = 0x31524a54;  // "TJR1"
 inline constexpr size_t kJournalHeaderSize = 48;
 inline constexpr size_t kJournalMaxPayload = 64 * 1024;
+inline constexpr size_t kJournalCheckSize = 4;
+// Of output in one record: with all around it 32 KiB, which a virtio-serial port takes at once.
+inline constexpr size_t kJournalOutputPiece =
+    32 * 1024 - kJournalHeaderSize - 8 - kJournalCheckSize;
 
 // Events and journal records share their kinds. Numbers are on the wire: never reuse or renumber.
 enum class EventKind : uint16_t {
@@ -32,6 +44,13 @@ enum class EventKind : uint16_t {
   kPowerOff = 9,
   kOutput = 10,  // value: stream; the payload begins with its u64 offset
   kGap = 11,     // records or bytes could not be written; value: how many records
+  kPaused = 12,
+  kUnpaused = 13,
+  kOom = 14,         // the kernel killed a process for want of memory; value: pid, text: its name
+  kAddress = 15,     // text: interface and address
+  kSignal = 16,      // value: number, extra 1: the whole group; somebody asked for it
+  kRestarting = 17,  // the primary, by the restart policy; value: which time, extra: delay in ms
+  kDropped = 18,     // output was given up; value: stream, text: how many bytes in all so far
 };
 
 enum class Health : uint32_t { kNone = 0, kStarting = 1, kHealthy = 2, kUnhealthy = 3 };
@@ -51,21 +70,46 @@ struct JournalRecord {
 
 // Writes the record into `out` and returns its size, or 0 when it does not fit or the payload is
 // too long. Allocates nothing: the supervisor calls it.
-size_t encode_record(const JournalRecord& record, char* out, size_t capacity);
+size_t encode_record(const JournalRecord& record, char* out, size_t capacity, uint32_t secret = 0);
+// The same for output, whose bytes may lie in two parts; `record.payload` is not looked at.
+size_t encode_output(const JournalRecord& record, uint64_t offset, std::string_view first,
+                     std::string_view second, char* out, size_t capacity, uint32_t secret = 0);
+
+struct JournalOutput {
+  uint32_t stream = 1;  // 1: stdout or a TTY, 2: stderr
+  uint64_t offset = 0;
+  std::string_view bytes;
+};
+// The bytes of a kOutput record; nothing when it is no such record, or one that makes no sense.
+std::optional<JournalOutput> decode_output(const JournalRecord& record);
 
 // Reads records out of a journal's bytes, skipping what is damaged.
+//
+// With a secret, records that were checked without it are believed only where no container could
+// have put them: directly behind another record, and only of the kinds that an agent without
+// configuration writes (kBoot, kStage, kFailure, kPowerOff).
 class JournalReader {
  public:
-  explicit JournalReader(std::string_view bytes) : bytes_(bytes) {}
-  // The next whole, undamaged record; nothing at the end. Payload points into the bytes.
-  std::optional<JournalRecord> next();
-  // How far the reader is: bytes before it are done with. An incomplete record at the end is not
-  // consumed.
+  // `in_step`: the bytes begin where a record does, for certain.
+  explicit JournalReader(std::string_view bytes, uint32_t secret = 0, bool in_step = true)
+      : bytes_(bytes), secret_(secret), in_step_(in_step) {}
+  // The next whole, undamaged record; nothing at the end. Payload points into the bytes. `closed`:
+  // nothing will ever stand behind these bytes, so what is incomplete was torn; otherwise its rest
+  // is waited for, whatever its bytes look like.
+  std::optional<JournalRecord> next(bool closed = true);
+  // How far the reader is: bytes before it are done with. What may be the beginning of a record is
+  // not consumed.
   size_t position() const { return position_; }
+  bool in_step() const { return in_step_; }  // for whoever reads on from position()
   uint64_t damaged_bytes() const { return damaged_; }
 
  private:
+  std::optional<JournalRecord> take(size_t length);
+  bool checks(size_t size, EventKind kind) const;
+
   std::string_view bytes_;
+  uint32_t secret_;
+  bool in_step_;
   size_t position_ = 0;
   uint64_t damaged_ = 0;
 };

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "protocol/config.h"
 #include "protocol/journal.h"
 #include "protocol/stage.h"
@@ -52,6 +54,87 @@ TEST(Journal, AnyDamagedByteCostsThatRecordAlone) {
     EXPECT_EQ(r->payload, "second") << at;
     EXPECT_EQ(reader.damaged_bytes(), first.size());
   }
+}
+
+TEST(Journal, AnIncompleteRecordIsWaitedForWhateverItsBytesLookLike) {
+  const std::string inner = record(7, "printed by the container");
+  const std::string outer = record(1, inner);
+  for (size_t cut = 1; cut < outer.size(); ++cut) {
+    const std::string part = outer.substr(0, cut);
+    JournalReader reader(part);
+    EXPECT_FALSE(reader.next(false)) << cut;
+    EXPECT_EQ(reader.position(), 0U) << cut;
+  }
+  JournalReader reader(outer);
+  EXPECT_EQ(reader.next(false)->payload, inner);
+}
+
+std::string checked_record(EventKind kind, std::string_view payload, uint32_t secret) {
+  JournalRecord r;
+  r.number = 1;
+  r.kind = kind;
+  r.payload = payload;
+  std::string out(kJournalHeaderSize + payload.size() + kJournalCheckSize, '\0');
+  EXPECT_EQ(encode_record(r, out.data(), out.size(), secret), out.size());
+  return out;
+}
+
+TEST(Journal, WhatAContainerPrintsIsNoRecordEvenBehindATornOne) {
+  const std::string forged =
+      checked_record(EventKind::kSessionExited, "", 0) + checked_record(EventKind::kBoot, "1.0", 0);
+  const std::string torn = checked_record(EventKind::kOutput, forged + "and more", 77);
+  const std::string bytes =
+      torn.substr(0, torn.size() - 3) + checked_record(EventKind::kHealth, "real", 77);
+  JournalReader reader(bytes, 77);
+  const auto r = reader.next();
+  ASSERT_TRUE(r);
+  EXPECT_EQ(r->payload, "real");
+  EXPECT_FALSE(reader.next());
+}
+
+TEST(Journal, AnAgentWithoutConfigurationIsBelievedWhereNoContainerCouldWrite) {
+  const std::string bytes = checked_record(EventKind::kBoot, "1.0", 0) +
+                            checked_record(EventKind::kOutput, "", 0) +
+                            checked_record(EventKind::kFailure, "config", 0);
+  JournalReader first(bytes, 77);
+  EXPECT_EQ(first.next()->kind, EventKind::kBoot);
+  EXPECT_FALSE(first.next());  // Output comes from an agent that knows its secret.
+  JournalReader lost(bytes, 77, false);
+  EXPECT_FALSE(lost.next());
+}
+
+TEST(Journal, OutputGoesRoundInTwoParts) {
+  JournalRecord r;
+  r.kind = EventKind::kOutput;
+  r.value = 2;
+  std::array<char, 128> out{};
+  const size_t size = encode_output(r, 1000, "first ", "second", out.data(), out.size(), 5);
+  JournalReader reader({out.data(), size}, 5);
+  const auto read = reader.next();
+  ASSERT_TRUE(read);
+  const auto output = decode_output(*read);
+  ASSERT_TRUE(output);
+  EXPECT_EQ(output->stream, 2U);
+  EXPECT_EQ(output->offset, 1000U);
+  EXPECT_EQ(output->bytes, "first second");
+  EXPECT_EQ(encode_output(r, 0, std::string(kJournalMaxPayload, 'x'), "", out.data(), out.size()),
+            0U);
+}
+
+TEST(Journal, OutputThatMakesNoSenseIsNone) {
+  JournalRecord r;
+  r.kind = EventKind::kOutput;
+  r.value = 1;
+  r.payload = "short";
+  EXPECT_FALSE(decode_output(r));
+  const std::string beyond(12, '\xff');
+  r.payload = beyond;
+  EXPECT_FALSE(decode_output(r));
+  const std::string fine(8, '\0');
+  r.payload = fine;
+  EXPECT_TRUE(decode_output(r));
+  r.value = 3;
+  EXPECT_FALSE(decode_output(r));
 }
 
 TEST(Journal, ARecordThatDoesNotFitIsNotWritten) {
@@ -170,6 +253,8 @@ TEST(Config, EveryBadFieldIsRefusedByItsName) {
       {"primary.env[0]", [](auto& c) { c.mutable_primary()->add_env("=x"); }},
       {"primary.working_dir", [](auto& c) { c.mutable_primary()->set_working_dir("tmp"); }},
       {"primary.stop_signal", [](auto& c) { c.mutable_primary()->set_stop_signal(65); }},
+      {"restart.kind",
+       [](auto& c) { c.mutable_restart()->set_kind(static_cast<pb::RestartPolicy::Kind>(9)); }},
       {"links", [](auto& c) { c.clear_links(); }},
       {"links[1]", [](auto& c) { c.add_links(); }},
       {"links[0].uart.index", [](auto& c) { c.mutable_links(0)->mutable_uart()->set_index(4); }},

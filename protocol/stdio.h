@@ -35,7 +35,8 @@ enum class StdioType : uint8_t {
   kExit = 7,     // agent: payload is StdioExit
   kExitAck = 8,  // client
   kError = 9,    // agent: payload is text, one line; the connection ends
-  kGap = 10,     // agent: output before `offset` was dropped by policy; length 0
+  kGap = 10,     // agent: output before `offset` is no longer held; the journal has it, unless it
+                 // was dropped by policy. Length 0
 };
 
 enum class Stream : uint8_t {
@@ -56,7 +57,9 @@ struct StdioHeader {
 struct StdioAttach {
   static constexpr uint32_t kWantStdin = 1;
   static constexpr uint32_t kWantOutput = 2;
-  static constexpr uint64_t kFromOldest = ~uint64_t{0};  // as an offset: the oldest byte still held
+  // As an offset: the first byte that no client ever acknowledged, so that a client's successor
+  // gets exactly the rest; the oldest byte still held when there never was a client.
+  static constexpr uint64_t kFromOldest = ~uint64_t{0};
   uint32_t session = 0;
   uint32_t flags = kWantOutput;
   std::array<std::byte, 16> writer{};
@@ -67,8 +70,8 @@ struct StdioAttach {
 };
 
 // ATTACHED payload, 32 bytes: u32 session, u32 flags (1: the session has a TTY, 2: its stdin is
-// open), u64 accepted stdin offset of this writer, u64 first stdout offset, u64 first stderr
-// offset.
+// open), u64 accepted stdin offset of this writer, u64 stdout offset, u64 stderr offset: those that
+// were asked for, or what kFromOldest came to. Where they are no longer held a GAP follows.
 struct StdioAttached {
   static constexpr uint32_t kTty = 1;
   static constexpr uint32_t kStdinOpen = 2;

@@ -1,5 +1,6 @@
 // tether: PID 1 of a containerVM. The same binary, executed again by PID 1, is the link process
-// ("tether link") and the launcher of a session ("tether launch").
+// ("tether link"), the launcher of a session ("tether launch") and who lists processes ("tether
+// top").
 #include <sys/reboot.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include "tether/boot/boot.h"
 #include "tether/link/link_main.h"
 #include "tether/session/launch.h"
+#include "tether/session/process_list.h"
 #include "tether/supervisor/supervisor.h"
 #include "tether/version.h"
 
@@ -78,6 +80,7 @@ int main(int argc, char** argv) {
   if (::getpid() == 1) init_main();
   if (role == "link") return tether::link_main();
   if (role == "launch") tether::launcher_main();
+  if (role == "top") tether::process_list_main();
   if (role == "--version") {
     std::printf("tether %s\n", tether::kVersion.data());
     return 0;

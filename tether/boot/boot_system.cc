@@ -12,6 +12,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "common/unique_fd.h"
 
@@ -19,6 +20,9 @@ namespace tether {
 namespace {
 
 int result(int returned) { return returned == 0 ? 0 : errno; }
+
+// What of the initramfs outlives the boot: it is mounted where the agent is.
+constexpr std::string_view kKept = "tools";
 
 // Never crosses into another file system: what is mounted below stays.
 void empty_directory(int directory, dev_t device) {
@@ -28,7 +32,8 @@ void empty_directory(int directory, dev_t device) {
     return;
   }
   while (const dirent* entry = ::readdir(listing)) {
-    if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) continue;
+    const std::string_view name = entry->d_name;
+    if (name == "." || name == ".." || name == kKept) continue;
     struct stat about {};
     if (::fstatat(::dirfd(listing), entry->d_name, &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
     if (about.st_dev != device) continue;

@@ -17,6 +17,12 @@ BootRow enter_root_row() {
   return row;
 }
 
+BootRow tools_row() {
+  BootRow row = mount_row("", std::string(kOwnRoot) + "/tools", MS_BIND, "", false);
+  row.source = "/tools";
+  return row;
+}
+
 BootRow loopback_row() {
   BootRow row;
   row.action = BootRow::Action::kLoopback;
@@ -49,6 +55,9 @@ void add_cgroups(std::vector<BootRow>& rows) {
   rows.push_back(directory_row(root + "/agent"));
   rows.push_back(directory_row(kContainerCgroup));
   rows.push_back(write_row(root + "/agent/cgroup.procs", "0", true));
+  // Whatever the container does to its machine, the agent has a say in it.
+  rows.push_back(write_row(root + "/agent/cpu.weight", "10000"));
+  rows.push_back(write_row(root + "/agent/memory.min", "24M"));
   rows.push_back(write_row("/proc/self/oom_score_adj", "-1000", true));
 }
 
@@ -78,9 +87,11 @@ std::vector<BootRow> early_rows() {
   rows.push_back(directory_row(kOwnRoot));
   rows.push_back(
       mount_row("tmpfs", kOwnRoot, MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=1m"));
-  for (const char* name : {"/dev", "/proc", "/sys", "/run"}) {
+  for (const char* name : {"/dev", "/proc", "/sys", "/run", "/tools"}) {
     rows.push_back(directory_row(std::string(kOwnRoot) + name));
   }
+  // Only some ISOs have it. A bind mount copies nothing.
+  rows.push_back(tools_row());
   rows.push_back(enter_root_row());
   add_file_systems(rows);
   add_cgroups(rows);

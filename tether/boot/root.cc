@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "common/io.h"
@@ -28,6 +29,8 @@ using protocol::Stage;
 constexpr int kDefaultDiskTimeoutMs = 10000;
 constexpr int kMountTimeoutMs = 120000;  // a large journal may have to be replayed
 constexpr uint32_t kDefaultPids = 16384;
+constexpr unsigned long kAgentThreads = 384;  // of the agent and the kernel
+constexpr size_t kMaxNumber = 32;
 constexpr size_t kMaxMountList = 1U << 20U;
 constexpr int kReapTurnMs = 20;
 
@@ -103,7 +106,14 @@ void kill_container(uint64_t deadline_ms) {
 }  // namespace
 
 StageResult<void> limit_container(const protocol::pb::Resources& resources) {
-  const uint32_t pids = resources.pids_max() == 0 ? kDefaultPids : resources.pids_max();
+  uint32_t pids = resources.pids_max() == 0 ? kDefaultPids : resources.pids_max();
+  // The kernel's own limit follows the machine's memory and counts the agent too: a container that
+  // forks without end must meet its own limit first.
+  const auto text = common::read_file("/proc/sys/kernel/threads-max", kMaxNumber);
+  const auto threads = text.has_value() ? std::strtoul(text->c_str(), nullptr, 10) : 0;
+  if (threads > 2 * kAgentThreads) {
+    pids = static_cast<uint32_t>(std::min<unsigned long>(pids, threads - kAgentThreads));
+  }
   const std::string group = kContainerCgroup;
   std::vector<BootRow> rows = {write_row(group + "/pids.max", std::to_string(pids), true)};
   if (resources.memory_max() != 0) {

@@ -26,6 +26,9 @@ void Attach::refuse(std::string_view line) {
 
 void Attach::poke(uint64_t now_ms) {
   if (ending_ != Ending::kNone) return;
+  if (attached_ && sessions_.find(session_) == nullptr) {
+    return refuse("no such session: " + std::to_string(session_));  // any more
+  }
   advance();
   if (writer_.started()) writer_.pump(now_ms);
   take_frames(now_ms);
@@ -51,8 +54,10 @@ void Attach::begin(SessionView& session) {
       return refuse(std::string(kStreamNames[i]) + " offset " + std::to_string(wanted[i]) +
                     " lies beyond its end so far, " + std::to_string(stream.head));
     }
-    const uint64_t start = oldest ? stream.tail : std::max(wanted[i], stream.tail);
-    outputs_[i] = {start, start, !oldest && start != wanted[i], false};
+    // The successor of a client gets the rest, the beginning of it from the journal if need be.
+    const uint64_t from = !oldest ? wanted[i] : stream.watched ? stream.delivered : stream.tail;
+    const uint64_t start = std::max(from, stream.tail);
+    outputs_[i] = {start, start, from, start != from, false};
   }
   session_ = session.id;
   attached_ = true;
@@ -67,6 +72,7 @@ void Attach::begin(SessionView& session) {
 
 void Attach::start_streaming() {
   const SessionView* session = sessions_.find(session_);
+  if (session == nullptr) return;
   const bool open = (session->flags & kSessionStdinOpen) != 0 && !session->exit &&
                     !(writer_.started() && writer_.closed());
   StdioAttached attached;
@@ -74,8 +80,8 @@ void Attach::start_streaming() {
   attached.flags = ((session->flags & kSessionTty) != 0 ? StdioAttached::kTty : 0U) |
                    (open ? StdioAttached::kStdinOpen : 0U);
   attached.stdin_offset = acked_stdin_ = writer_.accepted();
-  attached.stdout_offset = outputs_[0].next;
-  attached.stderr_offset = outputs_[1].next;
+  attached.stdout_offset = outputs_[0].delivered;
+  attached.stderr_offset = outputs_[1].delivered;
   put(StdioType::kAttached, 0, 0, protocol::encode(attached));
   phase_ = Phase::kStreaming;
 }
@@ -98,13 +104,14 @@ void Attach::fill() {
     acked_stdin_ = writer_.accepted();
     put(StdioType::kAck, 0, acked_stdin_);
   }
-  SessionView& session = *sessions_.find(session_);
+  SessionView* session = sessions_.find(session_);
+  if (session == nullptr) return;
   bool more = wants_output();
   while (more && out_.size() < kMaxQueued) {
     more = false;
-    for (size_t stream = 0; stream < 2; ++stream) more |= fill_stream(session, stream);
+    for (size_t stream = 0; stream < 2; ++stream) more |= fill_stream(*session, stream);
   }
-  fill_end(session);
+  fill_end(*session);
 }
 
 bool Attach::fill_stream(SessionView& session, size_t stream) {

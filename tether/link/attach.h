@@ -47,8 +47,10 @@ class Attach {
   bool wants_output() const { return (attach_.flags & protocol::StdioAttach::kWantOutput) != 0; }
   bool wants_stdin() const { return (attach_.flags & protocol::StdioAttach::kWantStdin) != 0; }
   const std::array<uint64_t, 2>& writer() const { return writer_id_; }
-  // The client has everything below, of stream 0 (stdout) or 1.
+  // The client has everything below that it will get from us, of stream 0 (stdout) or 1.
   uint64_t acknowledged(size_t stream) const { return outputs_[stream].acknowledged; }
+  // It said so itself: unlike the former this leaves out what it was not given.
+  uint64_t delivered(size_t stream) const { return outputs_[stream].delivered; }
   bool exit_acknowledged() const { return exit_acknowledged_; }
   // The same writer came again on another connection: this one is of the past.
   void give_up() { ending_ = Ending::kReset; }
@@ -58,6 +60,7 @@ class Attach {
   struct Output {
     uint64_t next = 0;  // to be sent
     uint64_t acknowledged = 0;
+    uint64_t delivered = 0;
     bool gap_due = false;
     bool eof_sent = false;
   };

@@ -1,4 +1,5 @@
 // What a client says.
+#include <algorithm>
 #include <cstring>
 
 #include "protocol/bytes.h"
@@ -71,7 +72,8 @@ bool Attach::on_client_ack(const protocol::StdioHeader& header) {
   if (header.stream == Stream::kStdin || !wants_output()) return false;
   Output& output = outputs_[static_cast<size_t>(header.stream) - 1];
   if (header.offset > output.next) return false;
-  if (header.offset > output.acknowledged) output.acknowledged = header.offset;
+  output.acknowledged = std::max(output.acknowledged, header.offset);
+  output.delivered = std::max(output.delivered, header.offset);
   return true;
 }
 

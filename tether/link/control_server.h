@@ -1,5 +1,6 @@
 // The `control` service: requests, replies and events, without a connection. One ControlServer for
-// the process, one ControlClient for each connection.
+// the process, one ControlClient for each connection. What the supervisor has to answer is answered
+// later; nobody else's request waits for it.
 #pragma once
 
 #include <array>
@@ -11,7 +12,9 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "common/unique_fd.h"
 #include "protocol/control.pb.h"
 #include "tether/link/session_table.h"
 #include "tether/link/supervisor_port.h"
@@ -22,20 +25,30 @@ class ControlClient;
 
 class ControlServer {
  public:
-  static constexpr size_t kMaxMessage = 64 * 1024;
+  static constexpr size_t kMaxMessage = 1024 * 1024;
+  static constexpr size_t kMaxBuffered = 4 * kMaxMessage;  // of all clients' unfinished requests
   static constexpr size_t kMaxEvents = 4096;
   static constexpr size_t kMaxEventText = 256;
   static constexpr size_t kMaxResults = 1024;  // of mutating requests, remembered
-  static constexpr size_t kMaxClients = 64;
+  static constexpr size_t kMaxClients = 512;
+  static constexpr size_t kMaxPending = 1024;  // requests that the supervisor has not answered
   using Request = ::tether::v1::Request;
   using Reply = ::tether::v1::Reply;
   using Event = ::tether::v1::Event;
+  using ContainerVm = ::tether::v1::ContainerVm;
 
-  ControlServer(SessionTable& sessions, SupervisorPort& port, std::string version)
-      : sessions_(sessions), port_(port), version_(std::move(version)) {}
+  // `config`: what exec sessions inherit.
+  ControlServer(SessionTable& sessions, SupervisorPort& port, std::string version,
+                ContainerVm config)
+      : sessions_(sessions),
+        port_(port),
+        version_(std::move(version)),
+        config_(std::move(config)) {}
 
+  // After SessionTable took the message in.
   void on_message(const LinkHeader& header, std::string_view payload);
-  Reply answer(const Request& request);
+  // The reply; nothing: it comes later, by the client's on_reply(), unless that is gone by then.
+  std::optional<Reply> answer(const Request& request, ControlClient* client);
   const SupervisorPort& port() const { return port_; }
   // The port is no longer congested.
   void on_port_ready() { wake_all(); }
@@ -45,15 +58,39 @@ class ControlServer {
 
  private:
   friend class ControlClient;
+  struct Pending {
+    bool detach = false;                  // of an exec: until it runs
+    common::UniqueFd list;                // of ListProcesses: where it will be
+    std::vector<std::string> argv;        // of an exec
+    std::vector<ControlClient*> clients;  // who asked
+  };
   void wake_all();
-  Reply act(const Request& request);
-  void signal(const ::tether::v1::Signal& wanted, Reply& reply);
-  void stop(const ::tether::v1::Stop& wanted, Reply& reply);
+  void forget(ControlClient* client);
+  void remember(const Reply& reply);
+  // The reply, or nothing when the supervisor was asked.
+  std::optional<Reply> act(const Request& request, Pending& pending);
+  static void fail(Reply& reply, int errno_value, std::string object, std::string hint);
+  // control_requests.cc
+  void signal(const Request& request, Reply& reply);
+  void stop(const Request& request, Reply& reply);
+  void pause(const Request& request);
+  bool exec(const Request& request, Reply& reply, Pending& pending);
+  bool list_processes(const Request& request, Reply& reply, Pending& pending);
+  void settle_exec(SessionView& session);
+  void settle_list(const LinkHeader& header);
   void describe(::tether::v1::Info& info) const;
+  // control_server.cc
+  void settle(Reply reply);
+  void on_event(const LinkHeader& header, std::string_view payload);
 
   SessionTable& sessions_;
   SupervisorPort& port_;
   std::string version_;
+  ContainerVm config_;
+  std::map<std::string, Pending> pending_;  // by request id
+  size_t buffered_ = 0;
+  bool paused_ = false;
+  uint32_t primary_restarts_ = 0;
   std::deque<Event> events_;
   uint32_t health_ = 0;
   uint32_t restarts_ = 0;
@@ -65,6 +102,7 @@ class ControlServer {
 class ControlClient {
  public:
   static constexpr size_t kMaxQueued = 64 * 1024;
+  static constexpr size_t kMaxWaiting = 64;  // requests of its own without a reply
 
   // `wake` is called when take_output() may have changed; it must not call back.
   ControlClient(ControlServer& server, std::function<void()> wake);
@@ -74,6 +112,8 @@ class ControlClient {
 
   void on_bytes(std::string_view bytes);
   bool wants_input() const;
+  // To an earlier request.
+  void on_reply(const ::tether::v1::Reply& reply);
   bool bad() const { return bad_; }  // misbehaved: reset the connection
   // The next bytes to write; empty: nothing now. Requests that waited for room are taken up.
   std::string take_output();
@@ -90,6 +130,7 @@ class ControlClient {
   std::string in_;
   std::string out_;
   size_t consumed_ = 0;
+  size_t waiting_ = 0;
   bool bad_ = false;
   std::optional<uint64_t> next_event_;  // subscribed from there on
 };

@@ -1,11 +1,14 @@
 #include "tether/link/control_server.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
 #include "protocol/journal.h"
+#include "protocol/stage.h"
 #include "tether/link/fake_supervisor_port.h"
 
 namespace tether {
@@ -74,7 +77,18 @@ class ControlServerTest : public testing::Test {
 
   SessionTable sessions_;
   FakeSupervisorPort port_;
-  ControlServer server_{sessions_, port_, "1.2.3"};
+  static pb::ContainerVm config() {
+    pb::ContainerVm config;
+    config.set_id(std::string(64, 'c'));
+    auto& primary = *config.mutable_primary();
+    primary.add_argv("sh");
+    primary.add_env("A=1");
+    primary.add_env("B=2");
+    primary.set_user("daemon");
+    primary.set_working_dir("/srv");
+    return config;
+  }
+  ControlServer server_{sessions_, port_, "1.2.3", config()};
   int wakes_ = 0;
   ControlClient client_{server_, [this] { ++wakes_; }};
 };
@@ -86,6 +100,175 @@ TEST_F(ControlServerTest, AnswersAPingWithTheRequestsId) {
   ASSERT_EQ(replies.size(), 1U);
   EXPECT_EQ(replies[0].reply().id(), ping.id());
   EXPECT_FALSE(replies[0].reply().has_failure());
+}
+
+class ExecRequestTest : public ControlServerTest {
+ protected:
+  static pb::Request exec(char id, bool detach = false) {
+    pb::Request out = request(id);
+    out.mutable_exec()->set_detach(detach);
+    out.mutable_exec()->mutable_session()->add_argv("ls");
+    return out;
+  }
+  static LinkHeader answer_to(LinkType type, char id, uint32_t value = 0) {
+    LinkHeader header;
+    header.type = type;
+    header.value = value;
+    std::memset(header.writer.data(), id, sizeof header.writer);
+    return header;
+  }
+  void hear(const LinkHeader& header, std::string_view payload = {}) {
+    std::array<common::UniqueFd, 2> rings;
+    const size_t fds = header.type == LinkType::kSession ? 2 : 0;
+    const bool discard = (header.value & kSessionDiscard) != 0;
+    sessions_.on_message(header, payload, std::span(rings).first(discard ? 0 : fds));
+    server_.on_message(header, payload);
+  }
+  void session(uint32_t id, char request_id, uint32_t flags = 0) {
+    LinkHeader header = answer_to(LinkType::kSession, request_id, flags);
+    header.session = id;
+    hear(header);
+  }
+  std::vector<pb::Message> said() { return cut(client_.take_output()); }
+};
+
+TEST_F(ExecRequestTest, GoesToTheSupervisorAsASealedSpecification) {
+  auto wanted = exec('x');
+  auto& session = *wanted.mutable_exec()->mutable_session();
+  session.add_env("B=3");
+  session.add_env("C=4");
+  session.set_tty(true);
+  EXPECT_TRUE(ask(wanted).empty()) << "the answer is the supervisor's";
+  const auto sent = port_.take(LinkType::kLaunch);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].header.value, kSessionTty);
+  EXPECT_EQ(sent[0].header.writer[0], 0x7878787878787878U);
+  EXPECT_NE(::fcntl(sent[0].fd.get(), F_GET_SEALS) & F_SEAL_WRITE, 0);
+  char bytes[4096];
+  const ssize_t size = ::pread(sent[0].fd.get(), bytes, sizeof bytes, 0);
+  pb::LaunchSpec spec;
+  ASSERT_TRUE(spec.ParseFromArray(bytes, static_cast<int>(size)));
+  EXPECT_EQ(spec.session().user(), "daemon");
+  EXPECT_EQ(spec.session().working_dir(), "/srv");
+  const auto& env = spec.session().env();
+  EXPECT_EQ(std::vector<std::string>(env.begin(), env.end()),
+            (std::vector<std::string>{"A=1", "B=3", "C=4"}));
+  EXPECT_EQ(spec.hostname(), "cccccccccccc");
+}
+
+TEST_F(ExecRequestTest, IsAnsweredWithTheSessionOrTheReasonWhyThereIsNone) {
+  ask(exec('x'));
+  ask(exec('y'));
+  auto ping = request('p');
+  ping.mutable_ping();
+  EXPECT_EQ(ask(ping).size(), 1U) << "nobody waits for it";
+  hear(answer_to(LinkType::kRefused, 'y', EBUSY), "it is paused");
+  session(7, 'x');
+  const auto replies = said();
+  ASSERT_EQ(replies.size(), 2U);
+  EXPECT_EQ(replies[0].reply().id(), std::string(16, 'y'));
+  EXPECT_EQ(replies[0].reply().failure().errno_value(), static_cast<uint32_t>(EBUSY));
+  EXPECT_EQ(replies[0].reply().failure().hint(), "it is paused");
+  EXPECT_EQ(replies[1].reply().session(), 7U);
+  EXPECT_EQ(ask(exec('x')).at(0).reply().session(), 7U) << "the first result, at once";
+  EXPECT_EQ(port_.take(LinkType::kLaunch).size(), 2U);
+}
+
+TEST_F(ExecRequestTest, TwoClientsWithOneRequestGetOneSession) {
+  ControlClient other(server_, [] {});
+  ask(exec('x'));
+  other.on_bytes(delimited(exec('x').SerializeAsString()));
+  {
+    ControlClient gone(server_, [] {});
+    gone.on_bytes(delimited(exec('x').SerializeAsString()));
+  }
+  session(7, 'x');
+  EXPECT_EQ(said().at(0).reply().session(), 7U);
+  EXPECT_EQ(cut(other.take_output()).at(0).reply().session(), 7U);
+  EXPECT_EQ(port_.take(LinkType::kLaunch).size(), 1U);
+}
+
+TEST_F(ExecRequestTest, ADetachedOneIsAnsweredWhenItRunsOrCannot) {
+  ask(exec('x', true));
+  ask(exec('y', true));
+  EXPECT_EQ(port_.take(LinkType::kLaunch).at(0).header.value, kSessionDiscard);
+  session(7, 'x', kSessionDiscard);
+  session(8, 'y', kSessionDiscard);
+  EXPECT_TRUE(said().empty());
+  LinkHeader started;
+  started.type = LinkType::kEvent;
+  started.stream = static_cast<uint32_t>(protocol::EventKind::kSessionStarted);
+  started.session = 7;
+  started.offset = 1;
+  hear(started);
+  EXPECT_EQ(said().at(0).reply().session(), 7U);
+  LinkHeader failed;
+  failed.type = LinkType::kExit;
+  failed.session = 8;
+  failed.value = 127;
+  failed.writer = {static_cast<uint64_t>(protocol::Stage::kFindProgram), ENOENT};
+  hear(failed, "nonsense");
+  const auto replies = said();
+  ASSERT_EQ(replies.size(), 1U);
+  EXPECT_EQ(replies[0].reply().failure().stage(),
+            static_cast<uint32_t>(protocol::Stage::kFindProgram));
+  EXPECT_EQ(replies[0].reply().failure().object(), "nonsense");
+}
+
+TEST_F(ExecRequestTest, OneThatMakesNoSenseIsRefusedByItsField) {
+  auto wanted = exec('x');
+  wanted.mutable_exec()->mutable_session()->add_env("no value");
+  auto replies = ask(wanted);
+  EXPECT_EQ(replies.at(0).reply().failure().object(), "exec.env[2]");
+  wanted = request('y');
+  wanted.mutable_exec();
+  EXPECT_EQ(ask(wanted).at(0).reply().failure().object(), "exec.argv");
+  EXPECT_TRUE(port_.sent.empty());
+}
+
+TEST_F(ExecRequestTest, PausesAreAnsweredByTheSupervisorsState) {
+  auto pause = request('x');
+  pause.mutable_pause()->set_frozen(true);
+  EXPECT_TRUE(ask(pause).empty());
+  EXPECT_EQ(port_.take(LinkType::kPause).at(0).header.value, 1U);
+  LinkHeader state = answer_to(LinkType::kState, 'o', 0);
+  hear(state);
+  EXPECT_TRUE(said().empty()) << "another's";
+  hear(answer_to(LinkType::kState, 'x', 1));
+  EXPECT_FALSE(said().at(0).reply().has_failure());
+  auto get = request('i');
+  get.mutable_get_info();
+  EXPECT_TRUE(ask(get).at(0).reply().info().paused());
+}
+
+TEST_F(ExecRequestTest, AListOfProcessesIsWhatTheHelperWrote) {
+  auto list = request('x');
+  list.mutable_list_processes();
+  EXPECT_TRUE(ask(list).empty());
+  auto sent = port_.take(LinkType::kListProcesses);
+  pb::Processes written;
+  written.add_process()->set_command("sh");
+  const std::string bytes = written.SerializeAsString();
+  ASSERT_EQ(::write(sent.at(0).fd.get(), bytes.data(), bytes.size()),
+            static_cast<ssize_t>(bytes.size()));
+  hear(answer_to(LinkType::kProcesses, 'x'));
+  EXPECT_EQ(said().at(0).reply().processes().process(0).command(), "sh");
+  ask(list);
+  hear(answer_to(LinkType::kProcesses, 'x', ETIMEDOUT));
+  EXPECT_EQ(said().at(0).reply().failure().errno_value(), static_cast<uint32_t>(ETIMEDOUT));
+}
+
+TEST_F(ExecRequestTest, WhatIsAskedForAtOnceIsBounded) {
+  size_t asked = 0;
+  for (; client_.wants_input() && asked < 1000; ++asked) {
+    auto wanted = exec('x');
+    wanted.mutable_id()->replace(0, sizeof asked, reinterpret_cast<const char*>(&asked),
+                                 sizeof asked);
+    client_.on_bytes(delimited(wanted.SerializeAsString()));
+  }
+  EXPECT_EQ(asked, ControlClient::kMaxWaiting);
+  hear(answer_to(LinkType::kRefused, 'z', EAGAIN));
+  EXPECT_FALSE(client_.wants_input());
 }
 
 TEST_F(ControlServerTest, DescribesTheSessions) {
@@ -128,14 +311,14 @@ TEST_F(ControlServerTest, RemembersABoundedNumberOfResults) {
     std::memcpy(id.data(), &i, sizeof i);
     kill.set_id(id);
     kill.mutable_signal()->set_number(1);
-    server_.answer(kill);
-    if (i == 0 || i == ControlServer::kMaxResults) server_.answer(kill);
+    server_.answer(kill, &client_);
+    if (i == 0 || i == ControlServer::kMaxResults) server_.answer(kill, &client_);
   }
   EXPECT_EQ(port_.take(LinkType::kSignal).size(), ControlServer::kMaxResults + 1);
   pb::Request first;
   first.set_id(std::string(16, '\0'));
   first.mutable_signal()->set_number(1);
-  server_.answer(first);
+  server_.answer(first, &client_);
   EXPECT_EQ(port_.take(LinkType::kSignal).size(), 1U) << "the oldest result is forgotten";
 }
 

@@ -13,9 +13,13 @@ class FakeSupervisorPort : public SupervisorPort {
   struct Sent {
     LinkHeader header;
     std::string payload;
+    common::UniqueFd fd;
   };
   void send(const LinkHeader& header, std::string_view payload) override {
-    sent.push_back({header, std::string(payload)});
+    sent.push_back({header, std::string(payload), {}});
+  }
+  void send_fd(const LinkHeader& header, common::UniqueFd fd) override {
+    sent.push_back({header, {}, std::move(fd)});
   }
   bool congested() const override { return is_congested; }
   std::vector<Sent> take(LinkType type) {

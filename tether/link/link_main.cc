@@ -85,6 +85,9 @@ Result<LinkProcess::Options> read_options() {
   options.endpoint.role = serial_transport::Role::kGuest;
   ASSIGN_OR_RETURN(options.endpoint.key, read_key());
   options.agent_version = agent_version();
+  ASSIGN_OR_RETURN(const std::string config,
+                   read_memfd(kLinkConfigFd, protocol::kMaxConfigSize, "configuration"));
+  ASSIGN_OR_RETURN(options.config, protocol::parse_config(config));
   return options;
 }
 

@@ -18,7 +18,7 @@ class LinkState : public std::enable_shared_from_this<LinkState> {
   LinkState(const asio::any_io_executor& executor, LinkProcess::Options options)
       : channel_(std::make_shared<SupervisorChannel>(executor, std::move(options.supervisor))),
         stdio_(sessions_, *channel_),
-        control_(sessions_, *channel_, std::move(options.agent_version)),
+        control_(sessions_, *channel_, std::move(options.agent_version), std::move(options.config)),
         endpoint_(executor, options.endpoint, std::move(options.openers)),
         timer_(executor) {}
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "common/unique_fd.h"
+#include "protocol/config.h"
 #include "serial-transport/endpoint.h"
 
 namespace tether {
@@ -21,6 +22,7 @@ class LinkProcess {
     serial_transport::EndpointOptions endpoint;
     std::vector<serial_transport::LinkOpener> openers;  // in order of preference
     std::string agent_version;
+    protocol::pb::ContainerVm config;  // without secrets
   };
   LinkProcess(boost::asio::any_io_executor executor, Options options);
   ~LinkProcess();

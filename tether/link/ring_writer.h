@@ -17,7 +17,7 @@ namespace tether {
 class RingWriter {
  public:
   RingWriter() : fd_(::memfd_create("ring", MFD_CLOEXEC)) {
-    if (::ftruncate(fd_.get(), kRingSize) != 0) ::abort();
+    if (::ftruncate(fd_.get(), kRingFileSize) != 0) ::abort();
   }
   common::UniqueFd reader() const {
     return common::UniqueFd(
@@ -26,6 +26,7 @@ class RingWriter {
   // Writes as much as there is room for and gives how much.
   size_t write(std::string_view bytes) {
     const size_t size = std::min<size_t>(bytes.size(), kRingSize - (head - tail));
+    if (::pwrite(fd_.get(), &tail, sizeof tail, kRingSize) != sizeof tail) ::abort();
     for (size_t done = 0; done < size;) {
       const uint64_t at = (head + done) % kRingSize;
       const size_t part = std::min<size_t>(size - done, kRingSize - at);

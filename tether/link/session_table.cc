@@ -35,54 +35,74 @@ void take_exit(SessionView& session, const LinkHeader& header, std::string_view 
 
 }  // namespace
 
-bool read_ring(const StreamView& stream, uint64_t offset, std::span<char> out) {
+bool read_ring(StreamView& stream, uint64_t offset, std::span<char> out) {
   if (offset < stream.tail || offset > stream.head || out.size() > stream.head - offset) {
     return false;
   }
   const uint64_t start = offset % kRingSize;
   const size_t first = std::min<size_t>(out.size(), kRingSize - start);
+  uint64_t tail = 0;
+  const std::span<char> place(reinterpret_cast<char*>(&tail), sizeof tail);
   const bool read = read_at(stream.ring.get(), start, out.first(first)) &&
-                    read_at(stream.ring.get(), 0, out.subspan(first));
+                    read_at(stream.ring.get(), 0, out.subspan(first)) &&
+                    read_at(stream.ring.get(), kRingSize, place);
+  if (read) stream.tail = std::max(stream.tail, std::min(tail, stream.head));
   return read && stream.tail <= offset;
 }
 
 SessionView* SessionTable::find(uint32_t id) {
-  if (id != 0) {
-    const auto it = sessions_.find(id);
-    return it == sessions_.end() ? nullptr : &it->second;
-  }
-  const auto it = std::find_if(sessions_.begin(), sessions_.end(), [](const auto& entry) {
-    return (entry.second.flags & kSessionPrimary) != 0;
-  });
+  const auto it = sessions_.find(id != 0 ? id : primary_);
   return it == sessions_.end() ? nullptr : &it->second;
 }
 
-SessionView* SessionTable::add(uint32_t id) {
-  if (id == 0 || (sessions_.size() >= kMaxSessions && !sessions_.contains(id))) return nullptr;
+SessionView* SessionTable::find_request(const std::array<uint64_t, 2>& request) {
+  const auto it = std::find_if(sessions_.begin(), sessions_.end(),
+                               [&](const auto& entry) { return entry.second.request == request; });
+  return it == sessions_.end() ? nullptr : &it->second;
+}
+
+SessionView* SessionTable::introduce(const LinkHeader& header, std::span<common::UniqueFd> fds) {
+  const bool discard = (header.value & kSessionDiscard) != 0;
+  const uint32_t id = header.session;
+  if (id == 0 || fds.size() != (discard ? 0U : 2U)) return nullptr;
+  if (sessions_.size() > kMaxSessions && !sessions_.contains(id)) return nullptr;
   SessionView& session = sessions_[id];
   session.id = id;
+  session.flags = header.value;
+  session.request = header.writer;
+  if ((header.value & kSessionPrimary) != 0) primary_ = id;
+  if (header.offset != 0) session.pid = static_cast<uint32_t>(header.offset);
+  for (size_t i = 0; i < fds.size(); ++i) session.streams[i].ring = std::move(fds[i]);
+  if (discard) {
+    for (StreamView& stream : session.streams) stream.known = stream.ended = true;
+  }
   return &session;
 }
 
 SessionView* SessionTable::on_message(const LinkHeader& header, std::string_view payload,
                                       std::span<common::UniqueFd> fds) {
-  if (header.type == LinkType::kSession) {
-    SessionView* session = fds.size() == 2 ? add(header.session) : nullptr;
-    if (session == nullptr) return nullptr;
-    session->flags = header.value;
-    if (header.offset != 0) session->pid = static_cast<uint32_t>(header.offset);
-    for (size_t i = 0; i < 2; ++i) session->streams[i].ring = std::move(fds[i]);
-    return session;
-  }
+  if (header.type == LinkType::kSession) return introduce(header, fds);
   SessionView* session = header.session == 0 ? nullptr : find(header.session);
   if (session == nullptr) return nullptr;
+  if (header.type == LinkType::kGone) {
+    sessions_.erase(header.session);
+    return nullptr;
+  }
   if (header.type == LinkType::kExit) {
     take_exit(*session, header, payload);
     return session;
   }
-  if (header.type == LinkType::kEvent &&
-      header.stream == static_cast<uint32_t>(protocol::EventKind::kSessionStarted)) {
-    session->pid = header.value;
+  if (header.type == LinkType::kEvent) {
+    const auto kind = static_cast<protocol::EventKind>(header.stream);
+    if (kind == protocol::EventKind::kSessionStarted) {
+      session->pid = header.value;
+      session->flags |= kSessionRunning;
+    } else if (kind == protocol::EventKind::kRestarting) {
+      session->pid = 0;
+      session->flags &= ~uint32_t{kSessionRunning};
+    } else {
+      return nullptr;
+    }
     return session;
   }
   if (header.type != LinkType::kHead && header.type != LinkType::kTail) return nullptr;
@@ -90,7 +110,10 @@ SessionView* SessionTable::on_message(const LinkHeader& header, std::string_view
   StreamView& stream = session->streams[header.stream - 1];
   if (header.type == LinkType::kTail) {
     stream.tail = std::max(stream.tail, header.offset);
+    stream.delivered = std::max(stream.delivered, header.writer[0]);
+    stream.watched = stream.watched || header.value == 1;
   } else {
+    stream.tail = std::max(stream.tail, header.writer[0]);
     stream.head = std::max(stream.head, header.offset);
     stream.ended = stream.ended || header.value == 1;
     stream.known = true;

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/unique_fd.h"
 #include "protocol/stdio.h"
@@ -17,41 +18,48 @@ namespace tether {
 
 // One output stream. Offsets count from its first byte.
 struct StreamView {
-  uint64_t head = 0;      // bytes it ever had
-  uint64_t tail = 0;      // the oldest byte still held
-  bool known = false;     // the supervisor has told its bounds
-  bool ended = false;     // head is its end
-  common::UniqueFd ring;  // read-only
+  uint64_t head = 0;       // bytes it ever had
+  uint64_t tail = 0;       // the oldest byte still held
+  uint64_t delivered = 0;  // some client has everything below
+  bool watched = false;    // there was a client ever: delivered means something
+  bool known = false;      // the supervisor has told its bounds
+  bool ended = false;      // head is its end
+  common::UniqueFd ring;   // read-only
 };
 
 struct SessionView {
   uint32_t id = 0;
-  uint32_t flags = 0;  // SessionFlags
-  uint32_t pid = 0;    // 0: not running yet
+  uint32_t flags = 0;                 // SessionFlags
+  std::array<uint64_t, 2> request{};  // that it was launched for
+  uint32_t pid = 0;                   // 0: not running yet, or again
   std::array<StreamView, 2> streams;
   std::optional<protocol::StdioExit> exit;
   bool exit_acknowledged = false;
+  std::vector<std::string> argv;  // of an exec that was asked for through this process; escaped
 
+  bool running() const { return (flags & kSessionRunning) != 0 && !exit; }
   bool ready() const { return streams[0].known && streams[1].known; }
 };
 
 class SessionTable {
  public:
   // Takes in one message of the supervisor; those that are not about sessions are ignored. Rings
-  // come with kSession. Gives the session it changed, or null.
+  // come with kSession. Gives the session it changed, or null; kGone leaves none.
   SessionView* on_message(const LinkHeader& header, std::string_view payload,
                           std::span<common::UniqueFd> fds);
-  // 0 means the primary. Null when there is none (yet). Valid as long as the table.
+  // 0 means the primary. Null when there is none (yet). Valid until its kGone.
   SessionView* find(uint32_t id);
+  SessionView* find_request(const std::array<uint64_t, 2>& request);
   const std::map<uint32_t, SessionView>& all() const { return sessions_; }
 
  private:
-  SessionView* add(uint32_t id);
+  SessionView* introduce(const LinkHeader& header, std::span<common::UniqueFd> fds);
   std::map<uint32_t, SessionView> sessions_;
+  uint32_t primary_ = 0;
 };
 
 // Copies out.size() bytes from `offset` of the stream. False when they are not all held, or were
-// given up while being copied.
-bool read_ring(const StreamView& stream, uint64_t offset, std::span<char> out);
+// given up while being copied: then stream.tail has moved.
+bool read_ring(StreamView& stream, uint64_t offset, std::span<char> out);
 
 }  // namespace tether

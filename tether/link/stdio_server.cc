@@ -1,98 +1,137 @@
 #include "tether/link/stdio_server.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace tether {
 
 StdioServer::ClientId StdioServer::open(std::function<void()> wake) {
   if (clients_.size() >= kMaxClients) return 0;
   const ClientId id = next_++;
-  clients_[id] = {std::make_unique<Attach>(sessions_, port_), std::move(wake)};
+  Client& client = clients_[id];
+  client.attach = std::make_unique<Attach>(sessions_, port_);
+  client.wake = std::move(wake);
+  waiting_.push_back(id);
   return id;
+}
+
+void StdioServer::remove(ClientId id, uint32_t session) {
+  auto& list = session == 0 ? waiting_ : audiences_[session].clients;
+  std::erase(list, id);
 }
 
 void StdioServer::close(ClientId id) {
   const auto it = clients_.find(id);
   if (it == clients_.end()) return;
-  const uint32_t session = it->second.attach->session();
-  if (it->second.attach->exit_acknowledged()) exit_seen_[session] = true;
+  const uint32_t session = it->second.session;
+  remove(id, session);
+  deadlines_.erase({it->second.deadline_ms, id});
+  if (session != 0 && it->second.attach->exit_acknowledged()) audiences_[session].exit_seen = true;
   clients_.erase(it);
   after_change(session);
 }
 
+// After anything that may have moved a client: its session, its end, its deadline.
+void StdioServer::touched(ClientId id, Client& client) {
+  const Attach& attach = *client.attach;
+  if (client.session == 0 && attach.session() != 0) {
+    remove(id, 0);
+    client.session = attach.session();
+    audiences_[client.session].clients.push_back(id);
+    replace_older(attach);
+  }
+  if (client.session != 0 && attach.exit_acknowledged()) {
+    audiences_[client.session].exit_seen = true;
+  }
+  const uint64_t deadline = attach.next_deadline_ms();
+  if (deadline == client.deadline_ms) return;
+  deadlines_.erase({client.deadline_ms, id});
+  client.deadline_ms = deadline;
+  if (deadline != ~uint64_t{0}) deadlines_.insert({deadline, id});
+}
+
 void StdioServer::on_bytes(ClientId id, std::string_view bytes, uint64_t now_ms) {
-  Attach& attach = client(id);
-  const uint32_t before = attach.session();
-  attach.on_bytes(bytes, now_ms);
-  if (before == 0 && attach.session() != 0) replace_older(attach);
-  if (attach.exit_acknowledged()) exit_seen_[attach.session()] = true;
-  after_change(attach.session());
-  clients_.at(id).wake();
+  Client& client = clients_.at(id);
+  client.attach->on_bytes(bytes, now_ms);
+  touched(id, client);
+  after_change(client.session);
+  client.wake();
 }
 
 // A client that comes again before its old connection is known to be dead.
 void StdioServer::replace_older(const Attach& newcomer) {
   if (!newcomer.wants_stdin()) return;
-  for (auto& [id, other] : clients_) {
+  for (const ClientId id : audiences_[newcomer.session()].clients) {
+    Client& other = clients_.at(id);
     if (other.attach.get() == &newcomer || !other.attach->wants_stdin()) continue;
-    if (other.attach->session() != newcomer.session()) continue;
     if (other.attach->writer() != newcomer.writer()) continue;
     other.attach->give_up();
     other.wake();
   }
 }
 
+void StdioServer::poke(ClientId id, uint64_t now_ms) {
+  Client& client = clients_.at(id);
+  client.attach->poke(now_ms);
+  touched(id, client);
+  client.wake();
+}
+
 void StdioServer::on_message(const LinkHeader& header, uint64_t now_ms) {
-  for (auto& [id, client] : clients_) {
-    const uint32_t before = client.attach->session();
-    if (header.type == LinkType::kStdinAck) {
-      client.attach->on_stdin_ack(header, now_ms);
-    } else if (before == 0 || before == header.session) {
-      client.attach->poke(now_ms);
-    } else {
-      continue;
+  const bool news = header.type == LinkType::kSession || header.type == LinkType::kHead ||
+                    header.type == LinkType::kExit;
+  if (news) {
+    for (const ClientId id : std::vector(waiting_)) poke(id, now_ms);
+  }
+  if (header.session == 0) return;
+  const auto audience = audiences_.find(header.session);
+  if (audience != audiences_.end()) {
+    for (const ClientId id : audience->second.clients) {
+      if (header.type == LinkType::kStdinAck) clients_.at(id).attach->on_stdin_ack(header, now_ms);
+      poke(id, now_ms);
     }
-    if (before == 0 && client.attach->session() != 0) replace_older(*client.attach);
-    client.wake();
   }
   after_change(header.session);
 }
 
 void StdioServer::on_port_ready(uint64_t now_ms) {
-  for (auto& [id, client] : clients_) {
-    client.attach->poke(now_ms);
-    client.wake();
-  }
+  for (const auto& [id, client] : clients_) poke(id, now_ms);
   for (const auto& [id, session] : sessions_.all()) after_change(id);
 }
 
 uint64_t StdioServer::next_deadline_ms() const {
-  uint64_t next = ~uint64_t{0};
-  for (const auto& [id, client] : clients_) {
-    next = std::min(next, client.attach->next_deadline_ms());
-  }
-  return next;
+  return deadlines_.empty() ? ~uint64_t{0} : deadlines_.begin()->first;
 }
 
 void StdioServer::on_time(uint64_t now_ms) {
-  for (auto& [id, client] : clients_) client.attach->on_time(now_ms);
+  const auto due = deadlines_;
+  for (const auto& [deadline, id] : due) {
+    if (deadline > now_ms) return;
+    Client& client = clients_.at(id);
+    client.attach->on_time(now_ms);
+    touched(id, client);
+  }
 }
 
 void StdioServer::after_change(uint32_t id) {
   SessionView* session = id == 0 ? nullptr : sessions_.find(id);
-  if (session == nullptr || port_.congested()) return;
+  if (session == nullptr) {
+    const auto audience = audiences_.find(id);
+    if (audience != audiences_.end() && audience->second.clients.empty()) {
+      audiences_.erase(audience);  // It is gone, and so is who knew it.
+    }
+    return;
+  }
+  if (port_.congested()) return;
   free_acknowledged(*session);
   acknowledge_exit(*session);
   tell_attached(*session);
 }
 
 void StdioServer::tell_attached(const SessionView& session) {
-  const auto count =
-      static_cast<uint32_t>(std::count_if(clients_.begin(), clients_.end(), [&](const auto& entry) {
-        return entry.second.attach->session() == session.id;
-      }));
-  uint32_t& told = told_attached_[session.id];
-  if (std::exchange(told, count) == count) return;
+  Audience& audience = audiences_[session.id];
+  const auto count = static_cast<uint32_t>(audience.clients.size());
+  if (std::exchange(audience.told, count) == count) return;
   LinkHeader header;
   header.type = LinkType::kAttached;
   header.session = session.id;
@@ -103,31 +142,38 @@ void StdioServer::tell_attached(const SessionView& session) {
 // A byte goes when every attached output client has it; with none attached it stays.
 void StdioServer::free_acknowledged(SessionView& session) {
   for (size_t stream = 0; stream < 2; ++stream) {
+    StreamView& view = session.streams[stream];
     uint64_t least = ~uint64_t{0};
-    for (const auto& [id, client] : clients_) {
-      const Attach& attach = *client.attach;
-      if (attach.session() == session.id && attach.wants_output()) {
+    uint64_t most = view.delivered;
+    for (const ClientId id : audiences_[session.id].clients) {
+      const Attach& attach = client(id);
+      if (attach.wants_output()) {
         least = std::min(least, attach.acknowledged(stream));
+        most = std::max(most, attach.delivered(stream));
       }
     }
-    StreamView& view = session.streams[stream];
-    if (least == ~uint64_t{0} || least <= view.tail) continue;
-    view.tail = least;
+    if (least == ~uint64_t{0}) continue;
+    const bool news = most > view.delivered || !std::exchange(view.watched, true);
+    const bool more = least > view.tail;
+    if (!more && !news) continue;
+    view.tail = std::max(view.tail, least);
+    view.delivered = most;
     LinkHeader header;
-    header.type = LinkType::kFree;
+    header.type = more ? LinkType::kFree : LinkType::kDelivered;
     header.session = session.id;
     header.stream = static_cast<uint32_t>(stream) + 1;
-    header.offset = least;
+    header.offset = view.tail;
+    header.writer[0] = most;
     port_.send(header);
   }
 }
 
 // The supervisor may end the machine on this word: it waits for those who are still reading.
 void StdioServer::acknowledge_exit(SessionView& session) {
-  if (!session.exit || session.exit_acknowledged || !exit_seen_[session.id]) return;
-  for (const auto& [id, client] : clients_) {
-    const Attach& attach = *client.attach;
-    if (attach.session() == session.id && !attach.exit_acknowledged()) return;
+  const Audience& audience = audiences_[session.id];
+  if (!session.exit || session.exit_acknowledged || !audience.exit_seen) return;
+  for (const ClientId id : audience.clients) {
+    if (!client(id).exit_acknowledged()) return;
   }
   session.exit_acknowledged = true;
   LinkHeader header;

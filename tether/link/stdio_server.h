@@ -6,6 +6,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
+#include <utility>
+#include <vector>
 
 #include "tether/link/attach.h"
 
@@ -13,7 +16,7 @@ namespace tether {
 
 class StdioServer {
  public:
-  static constexpr size_t kMaxClients = 256;
+  static constexpr size_t kMaxClients = 512;
   using ClientId = uint64_t;
 
   StdioServer(SessionTable& sessions, SupervisorPort& port) : sessions_(sessions), port_(port) {}
@@ -42,8 +45,19 @@ class StdioServer {
   struct Client {
     std::unique_ptr<Attach> attach;
     std::function<void()> wake;
+    uint32_t session = 0;                 // whose list it is in; 0: waiting_
+    uint64_t deadline_ms = ~uint64_t{0};  // as it stands in deadlines_
+  };
+  // What there is to know of a session beside its view.
+  struct Audience {
+    std::vector<ClientId> clients;
+    uint32_t told = 0;       // of how many the supervisor knows
+    bool exit_seen = false;  // some client has the session's end
   };
   Attach& client(ClientId id) const { return *clients_.at(id).attach; }
+  void touched(ClientId id, Client& client);
+  void remove(ClientId id, uint32_t session);
+  void poke(ClientId id, uint64_t now_ms);
   void after_change(uint32_t session);
   void replace_older(const Attach& newcomer);
   void tell_attached(const SessionView& session);
@@ -53,8 +67,10 @@ class StdioServer {
   SessionTable& sessions_;
   SupervisorPort& port_;
   std::map<ClientId, Client> clients_;
-  std::map<uint32_t, uint32_t> told_attached_;  // by session
-  std::map<uint32_t, bool> exit_seen_;          // some client has the session's end
+  // Work is done for the clients that a message concerns, however many others there are.
+  std::map<uint32_t, Audience> audiences_;  // by session
+  std::vector<ClientId> waiting_;           // attached to none (yet)
+  std::set<std::pair<uint64_t, ClientId>> deadlines_;
   ClientId next_ = 1;
 };
 

@@ -80,6 +80,49 @@ TEST_F(StdioServerTest, AnOffsetOlderThanTheTailGetsAGap) {
   EXPECT_EQ(shape(oldest), "AD") << "who asks for the oldest misses nothing";
 }
 
+TEST_F(StdioServerTest, TheSuccessorOfAClientBeginsWhereItWas) {
+  tell_session();
+  const auto first = attach();
+  output(1, "0123456789");
+  hear(first);
+  ASSERT_EQ(port_.take(LinkType::kDelivered).size(), 2U) << "for each stream: there is a client";
+  say(first, StdioType::kAck, Stream::kStdout, 4);
+  server_.close(first);
+  LinkHeader tail;
+  tail.type = LinkType::kTail;
+  tail.stream = 1;
+  tail.offset = 6;
+  tell(tail);
+  const auto frames = hear(attach(StdioAttach::kFromOldest, StdioAttach::kFromOldest));
+  EXPECT_EQ(protocol::decode_attached(frames.at(0).payload)->stdout_offset, 4U);
+  EXPECT_EQ(shape(frames), "AGD");
+  EXPECT_EQ(text(frames, Stream::kStdout), "6789");
+}
+
+TEST_F(StdioServerTest, ANewLinkProcessKnowsWhereClientsWere) {
+  rings_[0].write("0123456789");
+  tell_session();
+  LinkHeader tail;
+  tail.type = LinkType::kTail;
+  tail.stream = 1;
+  tail.value = 1;
+  tail.writer[0] = 7;
+  tell(tail);
+  const auto frames = hear(attach(StdioAttach::kFromOldest, StdioAttach::kFromOldest));
+  EXPECT_EQ(text(frames, Stream::kStdout), "789");
+}
+
+TEST_F(StdioServerTest, BytesThatAreGivenUpWhileTheyAreReadAreAGap) {
+  tell_session();
+  const auto id = attach();
+  output(1, "0123456789");
+  rings_[0].tail = 5;
+  rings_[0].write("");  // The memory knows of the new tail, and nobody was told yet.
+  const auto frames = hear(id);
+  EXPECT_EQ(shape(frames), "AGD");
+  EXPECT_EQ(text(frames, Stream::kStdout), "56789");
+}
+
 TEST_F(StdioServerTest, OutputDroppedUnderASlowClientIsAGapToo) {
   tell_session();
   const auto id = attach();
@@ -333,6 +376,57 @@ TEST_F(StdioServerTest, ACongestedSupervisorStopsInputAndGetsTheNewsLater) {
 TEST_F(StdioServerTest, RefusesMoreClientsThanItHasRoomFor) {
   for (size_t i = 0; i < StdioServer::kMaxClients; ++i) ASSERT_NE(server_.open([] {}), 0U);
   EXPECT_EQ(server_.open([] {}), 0U);
+}
+
+TEST_F(StdioServerTest, AClientOfASessionThatIsGoneIsToldSo) {
+  tell_session();
+  const auto id = attach();
+  hear(id);
+  LinkHeader gone;
+  gone.type = LinkType::kGone;
+  tell(gone);
+  const auto frames = hear(id);
+  EXPECT_EQ(shape(frames), "e");
+  EXPECT_EQ(server_.ending(id), Attach::Ending::kFinish);
+  server_.close(id);
+  const auto late = attach(0, 0, StdioAttach::kWantOutput, kSession);
+  EXPECT_EQ(shape(hear(late)), "e");
+}
+
+TEST_F(StdioServerTest, ADetachedSessionsStreamsAreEmptyAndItsExitComes) {
+  LinkHeader header;
+  header.type = LinkType::kSession;
+  header.value = kSessionDiscard;
+  tell(header);
+  const auto id = attach(0, 0, StdioAttach::kWantOutput, kSession);
+  EXPECT_EQ(shape(hear(id)), "AEE");
+  tell_exit(4);
+  EXPECT_EQ(shape(hear(id)), "X");
+}
+
+TEST_F(StdioServerTest, AMessageOfOneSessionWakesItsClientsAlone) {
+  tell_session();
+  const auto id = attach();
+  hear(id);
+  int woken = 0;
+  std::vector<StdioServer::ClientId> others;
+  for (uint32_t session = 102; session < 106; ++session) {
+    LinkHeader header;
+    header.type = LinkType::kSession;
+    header.session = session;
+    header.value = kSessionDiscard;
+    sessions_.on_message(header, {}, {});
+    server_.on_message(header, now_);
+    StdioAttach attach;
+    attach.session = session;
+    others.push_back(server_.open([&woken] { ++woken; }));
+    say(others.back(), StdioType::kAttach, Stream::kStdin, 0, protocol::encode(attach));
+  }
+  woken = 0;
+  wakes_ = 0;
+  output(1, "for one");
+  EXPECT_EQ(woken, 0);
+  EXPECT_GT(wakes_, 0);
 }
 
 }  // namespace

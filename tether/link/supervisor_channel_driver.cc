@@ -101,21 +101,48 @@ void SupervisorChannel::wait_readable() {
 }
 
 void SupervisorChannel::send(const LinkHeader& header, std::string_view payload) {
+  std::string bytes(sizeof header, '\0');
+  std::memcpy(bytes.data(), &header, sizeof header);
+  bytes += payload;
+  queue({std::move(bytes), {}});
+}
+
+void SupervisorChannel::send_fd(const LinkHeader& header, common::UniqueFd fd) {
+  std::string bytes(sizeof header, '\0');
+  std::memcpy(bytes.data(), &header, sizeof header);
+  queue({std::move(bytes), std::move(fd)});
+}
+
+void SupervisorChannel::queue(Message message) {
   if (ended_) return;
   if (queue_.size() >= kMaxQueued) return end();
-  std::string message(sizeof header, '\0');
-  std::memcpy(message.data(), &header, sizeof header);
-  message += payload;
   queue_.push_back(std::move(message));
   was_congested_ = was_congested_ || congested();
   if (!write_waiting_) flush();
 }
 
+ssize_t SupervisorChannel::send_one(const Message& message) {
+  iovec part{const_cast<char*>(message.bytes.data()), message.bytes.size()};
+  msghdr raw{};
+  raw.msg_iov = &part;
+  raw.msg_iovlen = 1;
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  if (message.fd) {
+    raw.msg_control = control.data();
+    raw.msg_controllen = control.size();
+    cmsghdr* rights = CMSG_FIRSTHDR(&raw);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int));
+    const int fd = message.fd.get();
+    std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+  }
+  return ::sendmsg(socket_.native_handle(), &raw, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 void SupervisorChannel::flush() {
   while (!queue_.empty() && !ended_) {
-    const std::string& message = queue_.front();
-    const ssize_t n = ::send(socket_.native_handle(), message.data(), message.size(),
-                             MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t n = send_one(queue_.front());
     if (n >= 0) {
       queue_.pop_front();
     } else if (errno == EAGAIN) {

@@ -34,6 +34,7 @@ class SupervisorChannel : public SupervisorPort,
 
   // At kMaxQueued the supervisor hangs: that counts as its end.
   void send(const LinkHeader& header, std::string_view payload) override;
+  void send_fd(const LinkHeader& header, common::UniqueFd fd) override;
   bool congested() const override { return queue_.size() >= kCongested; }
 
  private:
@@ -41,13 +42,19 @@ class SupervisorChannel : public SupervisorPort,
   Read read_one();
   void on_readable();
   void wait_readable();
+  struct Message {
+    std::string bytes;
+    common::UniqueFd fd;
+  };
+  void queue(Message message);
+  ssize_t send_one(const Message& message);
   void flush();
   void end();
 
   boost::asio::posix::stream_descriptor socket_;
   Handlers handlers_;
   std::string buffer_;
-  std::deque<std::string> queue_;
+  std::deque<Message> queue_;
   bool write_waiting_ = false;
   bool was_congested_ = false;
   bool ended_ = false;

@@ -6,10 +6,12 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 
+#include "tether/session/archive.h"
 #include "tether/session/container_mounts.h"
 #include "tether/session/privileges.h"
 #include "tether/session/report.h"
@@ -66,12 +68,21 @@ void run_session_child(const ChildPlan& plan) {
       failed != 0) {
     die(Stage::kUser, failed, "setuid");
   }
+  if (plan.archive != nullptr) {
+    // The end of file on the launcher's report says that it has begun.
+    ::close_range(STDERR_FILENO + 1, ~0U, 0);
+    ::_exit(run_archive(*plan.archive));
+  }
   // Root may have been unable to enter what is the user's alone, and the other way round.
   if (::chdir(plan.working_dir.c_str()) != 0 && errno != EACCES) {
     die(Stage::kWorkingDirectory, errno, plan.working_dir.c_str());
   }
   ::umask(022);
-  ::execve(plan.program.c_str(), plan.argv.data(), plan.envp.data());
+  if (plan.program_fd >= 0) {
+    ::syscall(SYS_execveat, plan.program_fd, "", plan.argv.data(), plan.envp.data(), AT_EMPTY_PATH);
+  } else {
+    ::execve(plan.program.c_str(), plan.argv.data(), plan.envp.data());
+  }
   die(Stage::kExec, errno, plan.argv[0]);
 }
 

@@ -9,12 +9,17 @@
 #include <string>
 #include <vector>
 
+#include "protocol/container_vm.pb.h"
 #include "tether/session/users.h"
 
 namespace tether {
 
 struct ChildPlan {
-  std::string program;      // as found, relative to the working directory if not absolute
+  // One of these: a file as found, relative to the working directory if not absolute; a program
+  // that lies in a descriptor; or what the agent does itself.
+  std::string program;
+  int program_fd = -1;
+  const ::tether::v1::Archive* archive = nullptr;
   std::vector<char*> argv;  // null-terminated; the strings belong to the caller
   std::vector<char*> envp;
   std::string working_dir;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -21,6 +22,7 @@
 #include "tether/session/privileges.h"
 #include "tether/session/report.h"
 #include "tether/session/terminal.h"
+#include "tether/session/tools.h"
 
 namespace tether {
 namespace {
@@ -37,7 +39,8 @@ StageResult<protocol::pb::LaunchSpec> read_spec() {
   if (bytes.has_error()) return at(Stage::kInternal, bytes.error());
   ::close(kLaunchSpecFd);
   protocol::pb::LaunchSpec spec;
-  if (!spec.ParseFromString(*bytes) || spec.session().argv_size() == 0) {
+  const bool whole = spec.ParseFromString(*bytes);
+  if (!whole || (spec.session().argv_size() == 0 && !spec.has_archive())) {
     return at(Stage::kInternal, common::make_error(EBADMSG, "parse", "launch specification"));
   }
   return spec;
@@ -139,25 +142,48 @@ void point_to(std::vector<std::string>& strings, std::vector<char*>& out) {
   out.push_back(nullptr);
 }
 
-StageResult<void> enter_namespaces(const protocol::pb::LaunchSpec& spec) {
+StageResult<void> enter_namespaces(const protocol::pb::LaunchSpec& spec,
+                                   const common::UniqueFd& join) {
   // While /proc is still the agent's. What protects the agent is not for the container.
   if (const int failed = real_system().write_file("/proc/self/oom_score_adj", "0"); failed != 0) {
     return at(Stage::kInternal, common::make_error(failed, "write", "oom_score_adj"));
   }
-  return spec.join_pid() == 0 ? enter_new_namespaces(spec.hostname())
-                              : join_namespaces(static_cast<pid_t>(spec.join_pid()));
+  return join ? join_namespaces(join) : enter_new_namespaces(spec.hostname());
+}
+
+// Files in and out: in the container's mount namespace and in none of its others, so that nothing
+// in there can see who does it.
+StageResult<void> launch_archive(const protocol::pb::LaunchSpec& spec,
+                                 const common::UniqueFd& join) {
+  if (!join) return at(Stage::kNamespaces, common::make_error(EINVAL, "archive", "without a pid"));
+  if (::setns(join.get(), CLONE_NEWNS) != 0) {
+    return at(Stage::kNamespaces, common::errno_error("join", "mount namespace"));
+  }
+  ChildPlan plan;
+  plan.archive = &spec.archive();
+  plan.capabilities = default_capabilities();
+  return clone_child(plan, -1);
 }
 
 StageResult<void> launch(const protocol::pb::LaunchSpec& spec) {
   const auto& session = spec.session();
-  if (auto done = enter_namespaces(spec); done.has_error()) return done;
+  const common::UniqueFd join(::fcntl(kLaunchJoinFd, F_SETFD, FD_CLOEXEC) == 0 ? kLaunchJoinFd
+                                                                               : -1);
+  if (spec.has_archive()) return launch_archive(spec, join);
+  common::UniqueFd busybox;
+  if (spec.debug_shell()) {
+    auto opened = open_busybox();
+    if (opened.has_error()) return at(Stage::kFindProgram, opened.error());
+    busybox = std::move(*opened);
+  }
+  if (auto done = enter_namespaces(spec, join); done.has_error()) return done;
   const auto root = common::open_file("/", O_PATH | O_DIRECTORY);
   if (root.has_error()) return at(Stage::kNamespaces, root.error());
   auto user = find_user(root->get(), session.user());
   if (user.has_error()) return user.error();
 
   ChildPlan plan;
-  plan.new_namespaces = spec.join_pid() == 0;
+  plan.new_namespaces = !join;
   plan.read_only_root = plan.new_namespaces && spec.read_only_root();
   plan.capabilities = default_capabilities();
   plan.user = std::move(*user);
@@ -167,11 +193,16 @@ StageResult<void> launch(const protocol::pb::LaunchSpec& spec) {
   std::vector<std::string> argv(session.argv().begin(), session.argv().end());
   std::vector<std::string> env = complete_environment(
       {session.env().begin(), session.env().end()}, spec.hostname(), plan.user.home, session.tty());
-  auto program = find_program(argv[0], *find_variable(env, "PATH"), [&](const std::string& path) {
-    return check_program(path, plan.user);
-  });
-  if (program.has_error()) return at(Stage::kFindProgram, program.error());
-  plan.program = std::move(*program);
+  if (busybox) {
+    plan.program_fd = busybox.get();
+    plan.capabilities |= debug_capabilities();
+  } else {
+    auto program = find_program(argv[0], *find_variable(env, "PATH"), [&](const std::string& path) {
+      return check_program(path, plan.user);
+    });
+    if (program.has_error()) return at(Stage::kFindProgram, program.error());
+    plan.program = std::move(*program);
+  }
   point_to(argv, plan.argv);
   point_to(env, plan.envp);
 

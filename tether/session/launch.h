@@ -16,6 +16,7 @@ inline constexpr int kLaunchStdinFd =
     0;  // 0, 1, 2: the session's own when it has no TTY, else /dev/null
 inline constexpr int kLaunchStatusFd = 3;  // SOCK_SEQPACKET of LaunchReports, CLOEXEC in the end
 inline constexpr int kLaunchSpecFd = 4;    // memfd: serialised tether.v1.LaunchSpec
+inline constexpr int kLaunchJoinFd = 5;    // pidfd of whose namespaces to join; none: new ones
 
 // Where the agent keeps things in its own mount namespace.
 inline constexpr const char* kContainerRoot =

@@ -38,13 +38,8 @@ StageResult<void> enter_new_namespaces(const std::string& hostname) {
   return run_rows(container_rows(), real_system());
 }
 
-StageResult<void> join_namespaces(pid_t pid) {
-  const common::UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  const std::string name = "process " + std::to_string(pid);
-  if (!process) return failure("open", name);
-  if (::setns(process.get(), kOwn | CLONE_NEWPID) != 0) {
-    return failure("join namespaces of", name);
-  }
+StageResult<void> join_namespaces(const common::UniqueFd& pidfd) {
+  if (::setns(pidfd.get(), kOwn | CLONE_NEWPID) != 0) return failure("join", "namespaces");
   if (::chdir("/") != 0) return failure("enter", "/");
   return {};
 }

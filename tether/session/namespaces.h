@@ -14,7 +14,7 @@ namespace tether {
 // The network is the machine's own. /proc is left to the first process of the pid namespace.
 StageResult<void> enter_new_namespaces(const std::string& hostname);
 
-// Moves the caller into the namespaces of `pid`, its children into its pid namespace.
-StageResult<void> join_namespaces(pid_t pid);
+// Moves the caller into the namespaces of the process, its children into its pid namespace.
+StageResult<void> join_namespaces(const common::UniqueFd& pidfd);
 
 }  // namespace tether

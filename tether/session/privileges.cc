@@ -17,7 +17,14 @@ constexpr std::array kDefault = {CAP_CHOWN,   CAP_DAC_OVERRIDE,     CAP_FOWNER, 
                                  CAP_KILL,    CAP_SETGID,           CAP_SETUID,  CAP_SETPCAP,
                                  CAP_SETFCAP, CAP_NET_BIND_SERVICE, CAP_NET_RAW, CAP_SYS_CHROOT,
                                  CAP_MKNOD,   CAP_AUDIT_WRITE};
+constexpr std::array kDebug = {CAP_SYS_PTRACE, CAP_NET_ADMIN, CAP_DAC_READ_SEARCH};
 constexpr int kMaxCapabilities = 64;
+
+uint64_t bits_of(std::span<const int> capabilities) {
+  uint64_t all = 0;
+  for (const int capability : capabilities) all |= uint64_t{1} << static_cast<unsigned>(capability);
+  return all;
+}
 
 int set_capabilities(uint64_t permitted) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
@@ -35,11 +42,9 @@ int set_limit(int which, rlim_t value) {
 
 }  // namespace
 
-uint64_t default_capabilities() {
-  uint64_t all = 0;
-  for (const int capability : kDefault) all |= uint64_t{1} << static_cast<unsigned>(capability);
-  return all;
-}
+uint64_t default_capabilities() { return bits_of(kDefault); }
+
+uint64_t debug_capabilities() { return bits_of(kDebug); }
 
 int limit_bounding_set(uint64_t keep) {
   for (int capability = 0; capability < kMaxCapabilities; ++capability) {

@@ -11,6 +11,8 @@ namespace tether {
 
 // The capabilities that stay in the bounding set, by bit.
 uint64_t default_capabilities();
+// What somebody who looks for a fault needs beside them: to trace, and to look at the network.
+uint64_t debug_capabilities();
 
 // Takes everything else out of the bounding set. Before the user changes.
 int limit_bounding_set(uint64_t keep);

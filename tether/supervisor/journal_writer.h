@@ -15,22 +15,42 @@ namespace tether {
 
 class JournalWriter {
  public:
+  // A host that takes nothing for so long is not waited for.
+  static constexpr uint64_t kPatienceMs = 1000;
+
   void use(common::UniqueFd port) { port_ = std::move(port); }
   int fd() const { return port_.get(); }
+  // Records are checked with it from now on (protocol/journal.h).
+  void set_secret(uint32_t secret) { secret_ = secret; }
 
   // Numbers and stamps the record and writes it as far as the port takes it. Gives the number.
   uint64_t write(protocol::JournalRecord record);
+  // The same for output that lies in two parts, kJournalOutputPiece bytes at most. False, and
+  // nothing happened, while other output is still on its way: events always find room behind it.
+  bool write_output(uint32_t session, uint32_t stream, uint64_t offset,
+                    const std::array<std::string_view, 2>& bytes);
   // Writes what waits. True when nothing waits any more.
   bool flush();
-  // Keeps flushing for at most `timeout_ms`: before power-off.
+  // Keeps flushing for at most `timeout_ms`, or until the host shows no sign of life: before
+  // power-off.
   void drain(int timeout_ms);
-  bool waiting() const { return used_ > 0; }
+  bool waiting() const { return end_ > begin_; }
+  // There is a port and its host takes what it gets, as far as is known.
+  bool alive() const { return port_ && !stalled(); }
+  // When alive() will have changed if nothing is taken until then; ~0: never.
+  uint64_t stall_deadline_ms() const;
 
  private:
-  void append(protocol::JournalRecord record);
+  bool stalled() const;
+  void stamp(protocol::JournalRecord& record);
+  bool reserve(size_t size);
+
   common::UniqueFd port_;
-  std::array<char, 128 * 1024> pending_;  // not cleared: its pages stay untouched until used
-  size_t used_ = 0;
+  uint32_t secret_ = 0;
+  std::array<char, 160 * 1024> pending_;  // not cleared: its pages stay untouched until used
+  size_t begin_ = 0;
+  size_t end_ = 0;
+  uint64_t waiting_since_ms_ = 0;  // nothing was taken since then
   uint64_t next_number_ = 1;
   uint32_t lost_ = 0;
 };

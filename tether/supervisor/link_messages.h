@@ -1,5 +1,5 @@
 // What supervisor and link process say to each other over their SOCK_SEQPACKET pair: one fixed-size
-// header, for a few types opaque bytes behind it, and for kSession two file descriptors. Native
+// header, for a few types opaque bytes behind it or file descriptors beside it. Native
 // byte order: both ends are one binary. The supervisor validates every field and never looks into
 // the bytes.
 #pragma once
@@ -12,7 +12,9 @@ namespace tether {
 
 inline constexpr size_t kLinkMaxPayload = 16 * 1024;
 inline constexpr size_t kRingSize = 1U << 20U;
+inline constexpr size_t kRingFileSize = kRingSize + 4096;
 inline constexpr uint32_t kMaxSessions = 256;
+inline constexpr int kLinkSendBuffer = 256 * 1024;  // the supervisor's; the kernel doubles it
 
 // File descriptors that the link process finds when it starts (argv: "tether", "link").
 inline constexpr int kLinkSupervisorFd = 3;  // the SOCK_SEQPACKET
@@ -25,10 +27,13 @@ inline constexpr size_t kMaxLinkDevices = 8;
 enum class LinkType : uint32_t {
   // supervisor -> link. After a (re)start of the link process, kSession, kHead and kExit tell it of
   // every session there is.
-  kSession = 1,  // session; value: SessionFlags; offset: pid. Fds: stdout ring, stderr ring, opened
-                 // read-only
-  kHead = 2,  // session, stream; offset: bytes the stream ever had; value 1: this is its end (EOF)
-  kTail = 3,  // session, stream; offset: the oldest byte still held
+  kSession = 1,  // session; value: SessionFlags; offset: pid; writer: the id of the kLaunch it
+                 // answers. Fds: stdout ring, stderr ring, opened read-only; none with
+                 // kSessionDiscard
+  kHead = 2,  // session, stream; offset: bytes the stream ever had; value 1: this is its end (EOF);
+              // writer[0]: the oldest byte still held
+  kTail = 3,  // session, stream; offset: the oldest byte still held; value 1: there was a client
+              // ever, and writer[0] is where the furthest of them is
   kExit = 4,  // session; value: exit code; offset: signal; writer[0]: stage, writer[1]: errno;
               // payload: object
   kStdinAck = 5,  // session, writer; offset: accepted so far. value 1: stdin is closed, nothing
@@ -36,22 +41,42 @@ enum class LinkType : uint32_t {
   kEvent = 6,  // offset: number; writer[0]: wall clock ns; stream: kind; session, value; writer[1]:
                // extra; payload: text
   kRestarts = 7,  // value: how many times the link process was started
+  kState = 8,     // value 1: the container is paused; offset: restarts of the primary. Also answers
+                  // kPause
+  kRefused =
+      9,       // writer: the id of a kLaunch, kPause or kListProcesses; value: errno; payload: why
+  kGone = 10,  // session: there is no such session any more
+  kProcesses = 11,  // writer: the id of a kListProcesses. value 0: the list is complete, else errno
 
   // link -> supervisor
-  kFree =
-      32,  // session, stream; offset: every client within policy has acknowledged everything below
+  kFree = 32,  // session, stream; offset: every attached client has everything below; writer[0]: as
+               // kDelivered's
   kStdin = 33,       // session, writer; offset: of the first byte; payload: the bytes. Answered by
                      // kStdinAck when taken
   kStdinEof = 34,    // session, writer; offset: the writer's end
   kResize = 35,      // session; value: rows << 16 | columns
-  kSignal = 36,      // session; value: number; stream 1: the whole process group
-  kStop = 37,        // value: grace in ms, 0: the configured one
+  kSignal = 36,      // session; value: number; stream 1: the whole process group; writer: request
+  kStop = 37,        // value: grace in ms, 0: the configured one; writer: request
   kExitAck = 38,     // session: a client has its end
   kAttached = 39,    // session; value: how many clients are attached now
   kStdinQuery = 40,  // session, writer: answered by kStdinAck
+  kLaunch = 41,      // writer: request; value: SessionFlags. Fd: a sealed memfd, the LaunchSpec.
+                     // Answered by kSession or kRefused; repeated, by the same session
+  kPause = 42,       // writer: request; value 1: freeze, 0: thaw. Answered by kState or kRefused
+  kListProcesses = 43,  // writer: request. Fd: a memfd for the list. Answered by kProcesses
+  kDelivered = 44,  // session, stream; writer[0]: some client has everything below. The first one
+                    // says that there is a client
 };
 
-enum SessionFlags : uint32_t { kSessionTty = 1, kSessionStdinOpen = 2, kSessionPrimary = 4 };
+// `writer` of a mutating request is its 128-bit id: the supervisor acts once on each, whatever
+// becomes of the link process.
+enum SessionFlags : uint32_t {
+  kSessionTty = 1,
+  kSessionStdinOpen = 2,
+  kSessionPrimary = 4,
+  kSessionRunning = 8,   // its program was executed
+  kSessionDiscard = 16,  // its output is thrown away
+};
 
 struct LinkHeader {
   LinkType type{};
@@ -63,8 +88,9 @@ struct LinkHeader {
 };
 static_assert(sizeof(LinkHeader) == 40);
 
-// A ring is a memfd of kRingSize bytes: byte `offset` of the stream lies at offset % kRingSize. The
-// writer publishes kHead after the bytes are in place; a reader copies, then checks that the tail
-// has not passed what it copied.
+// A ring is a memfd of kRingFileSize bytes: byte `offset` of the stream lies at offset % kRingSize,
+// and at kRingSize a u64, the oldest byte still held. The writer publishes kHead after the bytes
+// are in place, and moves the tail before it overwrites; a reader copies, then looks whether the
+// tail has passed what it copied.
 
 }  // namespace tether

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 
@@ -16,29 +17,35 @@ namespace tether {
 namespace {
 // Pages go back in steps: one call for each few thousand bytes would cost more than the memory.
 constexpr uint64_t kPunchStep = 256 * 1024;
+constexpr uint64_t kPunchStepWhenTight = 16 * 1024;
 constexpr uint64_t kPage = 4096;
 }  // namespace
 
-common::Status Ring::open() {
+common::Status Ring::open(RingBudget* budget) {
+  close();
   fd_.reset(::memfd_create("output", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd_) return common::errno_error("memfd_create", "output ring");
-  if (::ftruncate(fd_.get(), kRingSize) != 0)
+  if (::ftruncate(fd_.get(), kRingFileSize) != 0)
     return common::errno_error("ftruncate", "output ring");
   if (::fchmod(fd_.get(), 0600) != 0) return common::errno_error("fchmod", "output ring");
   if (::fcntl(fd_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
     return common::errno_error("seal", "output ring");
   }
-  void* memory = ::mmap(nullptr, kRingSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
+  void* memory = ::mmap(nullptr, kRingFileSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
   if (memory == MAP_FAILED) return common::errno_error("mmap", "output ring");
   memory_ = static_cast<char*>(memory);
+  budget_ = budget;
   head_ = tail_ = punched_ = 0;
   return {};
 }
 
 void Ring::close() {
-  if (memory_ != nullptr) ::munmap(memory_, kRingSize);
+  if (memory_ != nullptr) ::munmap(memory_, kRingFileSize);
   memory_ = nullptr;
   fd_.reset();
+  if (budget_ != nullptr) budget_->used -= charged_;
+  budget_ = nullptr;
+  charged_ = 0;
 }
 
 common::UniqueFd Ring::reopen_read_only() const {
@@ -47,33 +54,60 @@ common::UniqueFd Ring::reopen_read_only() const {
   return common::UniqueFd(::open(path, O_RDONLY | O_CLOEXEC));
 }
 
+uint64_t Ring::space() const {
+  const uint64_t own = kRingSize - (head_ - tail_);
+  if (budget_ == nullptr || charged_ >= kRingSize) return own;
+  const uint64_t least = RingBudget::kLeast - std::min(RingBudget::kLeast, charged_);
+  const uint64_t left = budget_->limit - std::min(budget_->limit, budget_->used);
+  return std::min(own, std::max(least, left));
+}
+
 Ring::Fill Ring::fill_from(int fd) {
-  const uint64_t space = kRingSize - (head_ - tail_);
-  if (space == 0) return Fill::kFull;
+  const uint64_t room = space();
+  if (room == 0) return Fill::kFull;
   const uint64_t start = head_ % kRingSize;
-  const uint64_t first = std::min(space, kRingSize - start);
-  iovec parts[2] = {{memory_ + start, first}, {memory_, space - first}};
+  const uint64_t first = std::min(room, kRingSize - start);
+  iovec parts[2] = {{memory_ + start, first}, {memory_, room - first}};
   ssize_t n = 0;
   do {
-    n = ::readv(fd, parts, space > first ? 2 : 1);
+    n = ::readv(fd, parts, room > first ? 2 : 1);
   } while (n < 0 && errno == EINTR);
   if (n > 0) {
     head_ += static_cast<uint64_t>(n);
+    account();
     return Fill::kBytes;
   }
   return n < 0 && errno == EAGAIN ? Fill::kWouldBlock : Fill::kEnd;
 }
 
-bool Ring::free_below(uint64_t offset) {
-  if (offset < tail_ || offset > head_) return false;
+void Ring::move_tail(uint64_t offset) {
   tail_ = offset;
+  std::atomic_ref<uint64_t>(*reinterpret_cast<uint64_t*>(memory_ + kRingSize))
+      .store(tail_, std::memory_order_release);
+}
+
+bool Ring::free_below(uint64_t offset) {
+  if (memory_ == nullptr || offset < tail_ || offset > head_) return false;
+  move_tail(offset);
+  give_back(budget_ != nullptr && budget_->tight() ? kPunchStepWhenTight : kPunchStep);
+  return true;
+}
+
+bool Ring::make_room(uint64_t offset) {
+  if (memory_ == nullptr || offset < tail_ || offset > head_) return false;
+  move_tail(offset);
+  if (budget_ != nullptr && budget_->tight()) give_back(kPage);
+  return true;
+}
+
+void Ring::give_back(uint64_t step) {
   // What was freed earlier may already hold newer bytes, one turn of the ring later.
   const uint64_t overwritten = head_ > kRingSize ? head_ - kRingSize : 0;
   const uint64_t first = std::max(punched_, (overwritten + kPage - 1) / kPage * kPage);
   const uint64_t last = tail_ / kPage * kPage;
   punched_ = first;
-  if (last >= first + kPunchStep) punch(last);
-  return true;
+  if (last >= first + step) punch(last);
+  account();
 }
 
 // Gives the pages of [punched_, last) back; not more than one turn of the ring.
@@ -85,6 +119,21 @@ void Ring::punch(uint64_t last) {
                 static_cast<off_t>(size));
     punched_ += size;
   }
+}
+
+void Ring::account() {
+  if (budget_ == nullptr) return;
+  const uint64_t resident = std::min<uint64_t>(kRingSize, head_ - std::min(head_, punched_));
+  budget_->used = budget_->used - charged_ + resident;
+  charged_ = resident;
+}
+
+std::array<std::string_view, 2> Ring::bytes(uint64_t offset, size_t size) const {
+  if (memory_ == nullptr || offset < tail_ || offset >= head_) return {};
+  const uint64_t count = std::min<uint64_t>(size, head_ - offset);
+  const uint64_t start = offset % kRingSize;
+  const uint64_t first = std::min(count, kRingSize - start);
+  return {std::string_view(memory_ + start, first), std::string_view(memory_, count - first)};
 }
 
 }  // namespace tether

@@ -2,12 +2,23 @@
 // the link process reads by itself. Offsets count from the stream's first byte and never wrap.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <string_view>
 
 #include "common/result.h"
 #include "common/unique_fd.h"
 
 namespace tether {
+
+// The memory that all rings together may take. Each ring may always have kLeast of it, so that a
+// full neighbour cannot stop it.
+struct RingBudget {
+  static constexpr uint64_t kLeast = 8192;
+  uint64_t limit = ~uint64_t{0};
+  uint64_t used = 0;
+  bool tight() const { return used > limit / 2; }
+};
 
 class Ring {
  public:
@@ -16,29 +27,45 @@ class Ring {
   Ring& operator=(const Ring&) = delete;
   ~Ring() { close(); }
 
-  // Creates the memory: kRingSize bytes, sparse, sealed against shrinking and growing.
-  common::Status open();
+  // Creates the memory: kRingFileSize bytes, sparse, sealed against shrinking and growing. `budget`
+  // lives longer than the ring; null: none.
+  common::Status open(RingBudget* budget = nullptr);
   void close();
+  bool is_open() const { return memory_ != nullptr; }
 
   // A second, read-only file description of the same memory, to hand to the link process; none when
   // it cannot be had. Allocates nothing.
   common::UniqueFd reopen_read_only() const;
 
+  // kFull: there is no room, of its own or in the budget.
   enum class Fill { kBytes, kWouldBlock, kEnd, kFull };
   // Reads once from `fd` into the free space. kEnd also for a TTY's EIO.
   Fill fill_from(int fd);
   // Everything below `offset` was delivered: forget it and give its pages back. Offsets outside
   // [tail, head] are refused.
   bool free_below(uint64_t offset);
+  // The same for a ring that is full and will be again at once: the pages stay, unless memory is
+  // short. Readers learn of it from the tail, before the bytes are overwritten.
+  bool make_room(uint64_t offset);
+
+  // At most `size` bytes from `offset` on, in two parts where they wrap; empty outside [tail,
+  // head).
+  std::array<std::string_view, 2> bytes(uint64_t offset, size_t size) const;
 
   uint64_t head() const { return head_; }
   uint64_t tail() const { return tail_; }
 
  private:
+  uint64_t space() const;
+  void move_tail(uint64_t offset);
+  void give_back(uint64_t step);
   void punch(uint64_t last);
+  void account();
 
   common::UniqueFd fd_;
   char* memory_ = nullptr;
+  RingBudget* budget_ = nullptr;
+  uint64_t charged_ = 0;  // of the budget
   uint64_t head_ = 0;
   uint64_t tail_ = 0;
   uint64_t punched_ = 0;

@@ -1,6 +1,7 @@
 // One row of the supervisor's session table: a process tree, its streams, and how it ended.
 #pragma once
 
+#include <sys/ioctl.h>
 #include <sys/types.h>
 
 #include <array>
@@ -9,6 +10,7 @@
 #include "common/unique_fd.h"
 #include "protocol/journal.h"
 #include "tether/session/launch.h"
+#include "tether/supervisor/requests.h"
 #include "tether/supervisor/ring.h"
 #include "tether/supervisor/stdin_queue.h"
 
@@ -18,18 +20,29 @@ namespace tether {
 struct Output {
   common::UniqueFd source;
   Ring ring;
-  bool ended = true;     // everything that will ever come is in the ring
-  bool watched = false;  // in the epoll set
-  bool discard = false;  // read and throw away (health probes; after the end)
-  bool told = true;      // the link process knows the ring's head
+  bool ended = true;      // everything that will ever come is in the ring
+  bool watched = false;   // in the epoll set
+  bool discard = false;   // read and throw away (health probes; after the end)
+  bool told = true;       // the link process knows the ring's head
+  bool eof_told = false;  // and that nothing more will come
+
+  uint64_t journaled = 0;  // the journal has everything below
+  bool seen = false;       // there was a client ever
+  uint64_t delivered = 0;  // some client has everything below
+  uint64_t dropped = 0;    // bytes that were given up: nobody else had them
+  uint64_t dropped_told = 0;
+  uint64_t drop_told_ms = 0;
 };
 
 struct Session {
-  enum class Kind : uint8_t { kFree, kPrimary, kHealth };
-  Kind kind = Kind::kFree;
+  enum class Kind : uint8_t { kPrimary, kHealth, kExec };
+  Kind kind = Kind::kPrimary;
   protocol::SessionState state = protocol::SessionState::kCreated;
   uint32_t id = 0;
+  RequestId request{};  // an exec's: who asked for it
   bool tty = false;
+  bool stdin_open = false;
+  bool discard = false;  // output is thrown away: there are no rings
   pid_t launcher = 0;
   pid_t pid = 0;
   common::UniqueFd status;  // the launcher's reports while it is being launched
@@ -39,16 +52,27 @@ struct Session {
   common::UniqueFd input;  // write end of stdin, or the pty master
   common::UniqueFd slave;  // keeps a TTY from hanging up while nobody in the session has it open
   bool input_eof = false;  // close once the queue is empty
+  winsize window{};        // as last asked for; a terminal gets it when it comes to be
   StdinQueue queue;
   std::array<Output, 2> outputs;  // stdout (a TTY's only one), stderr
 
   bool reaped = false;
   int exit_code = 0;
   int exit_signal = 0;
+  uint64_t started_ms = 0;  // since boot; of the present run
+  uint64_t ended_ms = 0;
   bool end_announced = false;
   bool exit_acknowledged = false;
-  uint32_t attached = 0;  // clients
+  uint32_t attached = 0;       // clients
+  uint64_t unattended_ms = 0;  // when the last one left
+  // Of what the link process is to know it knows this session, its output bounds (Output::told),
+  // its end.
+  bool introduced = false;
+  bool exit_told = true;
+  bool over = false;  // its row is freed at the end of this turn
 
+  // The link process knows only of these.
+  bool visible() const { return kind != Kind::kHealth; }
   bool input_open() const { return bool{input} && !input_eof; }
 };
 

@@ -5,8 +5,10 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -21,6 +23,9 @@ using protocol::Stage;
 
 constexpr int kEventsPerTurn = 32;
 constexpr int kLinkPortTimeoutMs = 10000;
+constexpr rlim_t kOpenFiles = 8192;
+constexpr uint64_t kFreezeCheckMs = 5;
+constexpr uint64_t kRingShare = 8;  // of the memory: what all rings together take at most
 
 uint64_t make_tag(uint32_t source, uint32_t session, uint32_t stream) {
   return uint64_t{source} << 40U | uint64_t{session} << 8U | stream;
@@ -29,16 +34,14 @@ uint64_t make_tag(uint32_t source, uint32_t session, uint32_t stream) {
 }  // namespace
 
 void Supervisor::event(protocol::JournalRecord record) {
-  const uint64_t number = journal_.write(record);
-  if (journal_.waiting() && epoll_) {
-    watch(journal_.fd(), EPOLLOUT | EPOLLONESHOT, Source::kJournal);
-  }
+  journal_.write(record);
+  watch_journal();
   LinkHeader header;
   header.type = LinkType::kEvent;
   header.session = record.session;
   header.stream = static_cast<uint32_t>(record.kind);
   header.value = record.value;
-  header.offset = number;
+  header.offset = ++event_number_;
   header.writer = {now_ns(CLOCK_REALTIME), record.extra};
   tell(header, record.payload.substr(0, 1024));
 }
@@ -56,45 +59,79 @@ void Supervisor::fail(const StageError& error) {
   event(record);
 }
 
+void Supervisor::enter(Stage stage) {
+  protocol::JournalRecord record;
+  record.kind = EventKind::kStage;
+  record.stage = static_cast<uint16_t>(stage);
+  event(record);
+}
+
 StageResult<void> Supervisor::start() {
+  enter(Stage::kReadConfig);
   auto boot = read_config();
   if (boot.has_error()) return boot.error();
-  boot_ = std::move(*boot);
-  if (auto limits = limit_container(boot_.config.resources()); limits.has_error()) return limits;
-  if (auto status = prepare_loop(); status.has_error()) {
+  if (auto limits = limit_container(boot->config.resources()); limits.has_error()) return limits;
+  become_unstoppable();
+  auto group = common::open_file(kContainerCgroup, O_RDONLY | O_DIRECTORY);
+  if (group.has_error()) return StageError{Stage::kCgroup, group.error()};
+  if (auto status = prepare(std::move(*boot), std::move(*group)); status.has_error()) {
     return StageError{Stage::kInternal, status.error()};
   }
+  enter(Stage::kStartLink);
   auto devices = open_link_devices(boot_.config, kLinkPortTimeoutMs);
   if (devices.has_error()) return StageError{Stage::kStartLink, devices.error()};
   link_devices_ = std::move(*devices);
-  if (auto status = write_specs(); status.has_error()) {
-    return StageError{Stage::kInternal, status.error()};
-  }
   start_link();  // It shakes hands while the disks are mounted.
+  enter(Stage::kMountRoot);
   if (auto root = assemble_root(boot_.config); root.has_error()) return root;
-  primary_ = add_session(Session::Kind::kPrimary);
-  if (const int failed = launch(*primary_, primary_spec_.get()); failed != 0) {
-    return StageError{Stage::kStdio, common::make_error(failed, "launch", "primary session")};
+  enter(Stage::kNamespaces);
+  if (auto status = start_primary(); status.has_error()) {
+    return StageError{Stage::kStdio, status.error()};
   }
-  tell_session(*primary_);
   return {};
 }
 
-common::Status Supervisor::prepare_loop() {
+void Supervisor::become_unstoppable() {
   ::reboot(RB_DISABLE_CAD);
   sigset_t all;
   ::sigfillset(&all);
   for (const int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) ::sigdelset(&all, fault);
-  if (::sigprocmask(SIG_SETMASK, &all, nullptr) != 0) return common::errno_error("sigprocmask");
+  ::sigprocmask(SIG_SETMASK, &all, nullptr);
+  // A session takes up to six descriptors here.
+  const rlimit files{kOpenFiles, kOpenFiles};
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
+common::Status Supervisor::prepare(BootConfig boot, common::UniqueFd container_cgroup) {
+  boot_ = std::move(boot);
+  container_cgroup_ = std::move(container_cgroup);
+  const auto& policy = boot_.config.restart();
+  if (policy.kind() == protocol::pb::RestartPolicy::ALWAYS) {
+    restarts_ = Restarts(Restarts::Kind::kAlways, 0);
+  } else if (policy.kind() == protocol::pb::RestartPolicy::ON_FAILURE) {
+    restarts_ = Restarts(Restarts::Kind::kOnFailure, policy.max_retries());
+  }
+  journal_.set_secret(boot_.config.journal().check_secret());
+  rings_.limit = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+                 static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)) / kRingShare;
+  RETURN_IF_ERROR(sessions_.open());
+  RETURN_IF_ERROR(prepare_loop());
+  watch_memory();
+  return write_specs();
+}
+
+common::Status Supervisor::prepare_loop() {
   epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_) return common::errno_error("epoll_create");
+  sigset_t all;
+  ::sigfillset(&all);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) ::sigdelset(&all, fault);
   signals_.reset(::signalfd(-1, &all, SFD_NONBLOCK | SFD_CLOEXEC));
   if (!signals_) return common::errno_error("signalfd");
   timer_.reset(::timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC));
   if (!timer_) return common::errno_error("timerfd_create");
   watch(signals_.get(), EPOLLIN, Source::kSignals);
   watch(timer_.get(), EPOLLIN, Source::kTimer);
-  ASSIGN_OR_RETURN(container_cgroup_, common::open_file(kContainerCgroup, O_RDONLY | O_DIRECTORY));
   return {};
 }
 
@@ -107,19 +144,29 @@ void Supervisor::watch(int fd, uint32_t events, Source source, uint32_t session,
   }
 }
 
+// A child between fork and exec still holds what we close: without this the loop would go on
+// hearing of it, and keep that very child from getting any further.
+void Supervisor::drop(common::UniqueFd& fd) {
+  if (fd) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd.get(), nullptr);
+  fd.reset();
+}
+
 // ---- From here on dying is forbidden: whatever fails is noted, and the loop goes on. ----
 void Supervisor::run() {
-  while (!finished()) {
-    arm_timer();
-    std::array<epoll_event, kEventsPerTurn> events;
-    const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, -1);
-    reap();
-    for (int i = 0; i < count; ++i) {
-      const epoll_event& ready = events[static_cast<size_t>(i)];
-      dispatch(ready.data.u64, ready.events);
-    }
-    on_deadlines();
+  while (!finished()) turn(-1);
+}
+
+void Supervisor::turn(int timeout_ms) {
+  arm_timer();
+  std::array<epoll_event, kEventsPerTurn> events;
+  const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, timeout_ms);
+  reap();
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& ready = events[static_cast<size_t>(i)];
+    dispatch(ready.data.u64, ready.events);
   }
+  on_deadlines();
+  if (sweep_due_) sweep();
 }
 
 void Supervisor::dispatch(uint64_t tag, uint32_t events) {
@@ -135,12 +182,11 @@ void Supervisor::dispatch(uint64_t tag, uint32_t events) {
       return;
     }
     case Source::kLink:
-      if ((events & EPOLLOUT) != 0) tell_waiting_heads();
+      if ((events & EPOLLOUT) != 0) tell_all_news();
       return on_link_readable();
     case Source::kJournal:
-      if (!journal_.flush() && (events & EPOLLHUP) == 0) {
-        watch(journal_.fd(), EPOLLOUT | EPOLLONESHOT, Source::kJournal);
-      }
+      // A host that hangs up is asked again now and then, like one that takes nothing.
+      if ((events & EPOLLHUP) == 0) on_journal();
       return;
     case Source::kOutput:
       if (session != nullptr && stream < 2) on_output(*session, stream);
@@ -151,6 +197,10 @@ void Supervisor::dispatch(uint64_t tag, uint32_t events) {
     case Source::kStatus:
       if (session != nullptr) on_status(*session);
       return;
+    case Source::kLeftover:
+      return on_leftover(static_cast<int>(tag >> 8U));
+    case Source::kMemory:
+      return on_memory_events();
   }
 }
 
@@ -172,26 +222,41 @@ void Supervisor::on_signals() {
 }
 
 void Supervisor::on_deadlines() {
-  const uint64_t now = now_ms();
+  const uint64_t now = system_.now_ms();
   if (link_restart_ms_ != 0 && now >= link_restart_ms_) start_link();
   if (kill_at_ms_ != 0 && now >= kill_at_ms_ && primary_ != nullptr) {
     kill_at_ms_ = 0;
+    tell_signal_event(*primary_, SIGKILL, true);
     signal_session(*primary_, SIGKILL, true);
   }
+  if (restart_at_ms_ != 0 && now >= restart_at_ms_) {
+    restart_at_ms_ = 0;
+    launch_primary();
+  }
+  if (freezing_) check_frozen();
+  if (next_expiry_ms_ != 0 && now >= next_expiry_ms_) expire_sessions();
+  on_journal_deadlines(now);
   if (linger_until_ms_ != 0 && now >= linger_until_ms_) give_up_output();
   run_health();
 }
 
 void Supervisor::arm_timer() {
+  const uint64_t now = system_.now_ms();
   uint64_t next = ~uint64_t{0};
   const auto consider = [&next](uint64_t when) {
     if (when != 0) next = std::min(next, when);
   };
   consider(link_restart_ms_);
   consider(kill_at_ms_);
-  // With somebody attached it is up to them: an elapsed time would make the loop spin.
-  if (primary_ != nullptr && primary_->attached == 0) consider(linger_until_ms_);
-  if (has_health_) consider(health_.next_deadline_ms());
+  consider(restart_at_ms_);
+  consider(next_expiry_ms_);
+  if (freezing_) consider(now + kFreezeCheckMs);
+  consider(next_journal_deadline_ms());
+  // What elapsed and waits for somebody attached would make the loop spin.
+  if (linger_until_ms_ > now || (primary_ != nullptr && primary_->attached == 0)) {
+    consider(linger_until_ms_);
+  }
+  if (has_health_ && !paused()) consider(health_.next_deadline_ms());
   itimerspec when{};
   if (next != ~uint64_t{0}) {
     next = std::max<uint64_t>(next, 1);

@@ -13,13 +13,18 @@
 #include "tether/supervisor/health.h"
 #include "tether/supervisor/journal_writer.h"
 #include "tether/supervisor/link_messages.h"
+#include "tether/supervisor/requests.h"
+#include "tether/supervisor/restarts.h"
 #include "tether/supervisor/session.h"
+#include "tether/supervisor/session_rows.h"
+#include "tether/supervisor/system.h"
 
 namespace tether {
 
 class Supervisor {
  public:
-  explicit Supervisor(JournalWriter& journal) : journal_(journal) {}
+  explicit Supervisor(JournalWriter& journal, System& system = kernel_system())
+      : journal_(journal), system_(system) {}
 
   // Boots: configuration, disks, link, primary session. A failure is in the journal when this
   // returns.
@@ -28,36 +33,85 @@ class Supervisor {
   // off.
   void run();
 
+  // What start() and run() consist of, apart for tests.
+  common::Status prepare(BootConfig boot, common::UniqueFd container_cgroup);
+  void start_link();
+  common::Status start_primary();
+  void turn(int timeout_ms);  // of the loop; -1: waits for ever
+  bool finished();
+
   // Writes an event to the journal and tells the link process. `record.payload` is text.
   void event(protocol::JournalRecord record);
+  void enter(protocol::Stage stage);
   void fail(const StageError& error);
 
  private:
-  enum class Source : uint32_t { kSignals, kTimer, kLink, kOutput, kInput, kStatus, kJournal };
-  static constexpr size_t kTableSize =
-      8;  // sessions at once: the primary and its health probe, with room
+  enum class Source : uint32_t {
+    kSignals,
+    kTimer,
+    kLink,
+    kOutput,
+    kInput,
+    kStatus,
+    kJournal,
+    kLeftover,
+    kMemory
+  };
+  static constexpr size_t kMaxLeftovers = 1024;
+  static constexpr size_t kMaxLists = 4;
+  static constexpr uint64_t kKeptMs = 600000;  // an end that nobody acknowledges
 
   // supervisor.cc
+  void become_unstoppable();
   common::Status prepare_loop();
   void watch(int fd, uint32_t events, Source source, uint32_t session = 0, uint32_t stream = 0);
+  void drop(common::UniqueFd& fd);
   void dispatch(uint64_t tag, uint32_t events);
   void on_signals();
   void on_deadlines();
   void arm_timer();
 
-  // supervisor_sessions.cc
+  // supervisor_launch.cc
   common::Status write_specs();
-  Session* add_session(Session::Kind kind);
-  Session* find_session(uint32_t id);
-  int launch(Session& session, int spec_fd);  // 0 or an errno
+  Session* find_session(uint32_t id) { return sessions_.find(id); }
+  int open_rings(Session& session);           // 0 or an errno
+  int launch(Session& session, int spec_fd);  // likewise
+  void fail_launch(Session& session, int errno_value, std::string_view object);
   int connect_stdio(Session& session, std::array<common::UniqueFd, 3>& child);
   void on_status(Session& session);
   void on_report(Session& session, const LaunchReport& report, common::UniqueFd master);
+
+  // supervisor_sessions.cc
   void reap();
   void on_reaped(pid_t pid, int status);
   void after_end(Session& session);
   void announce_end(Session& session);
+  void announce_probe_end(Session& session);
+  void tell_end_event(const Session& session);
   void forget(Session& session);
+  void sweep();
+  void keep_reading(Output& output);
+  void on_leftover(int fd);
+
+  // supervisor_exec.cc
+  void on_launch(const LinkHeader& header, common::UniqueFd spec);
+  const char* why_no_exec(int& errno_value) const;
+  bool make_room();
+  void expire_sessions();
+  void on_list(const LinkHeader& header, common::UniqueFd list);
+  bool on_list_end(pid_t pid, int status);
+  void refuse(const RequestId& request, int errno_value, std::string_view why);
+
+  // supervisor_primary.cc
+  void launch_primary();
+  bool restarts_possible(const Session& session) const;
+  bool stopped_by_hand(int number) const;
+  bool restart(Session& session);  // false: this end is the last
+  void end_unlaunched(int signal);
+  void on_pause(const LinkHeader& header);
+  void check_frozen();
+  void thaw();
+  bool paused() const { return paused_ || freezing_; }
 
   // supervisor_streams.cc
   void on_output(Session& session, uint32_t stream);
@@ -65,36 +119,69 @@ class Supervisor {
   void close_output(Output& output);
   void on_input(Session& session);
 
+  // supervisor_journal.cc
+  bool goes_to_journal(const Session& session) const;
+  bool journal_has_all(const Session& session) const;
+  bool end_waits_for_journal(const Session& session);
+  void pump_journal();
+  void watch_journal();
+  void on_journal();
+  void on_journal_deadlines(uint64_t now);
+  uint64_t next_journal_deadline_ms() const;
+  uint64_t abandoned_at_ms(const Session& session) const;
+  bool find_room(Session& session, uint32_t stream);
+  void report_dropped(Session& session, uint32_t stream);
+  void resume_blocked();
+  void set_attached(Session& session, uint32_t clients);
+  void on_delivered(Session& session, const LinkHeader& header);
+
+  // supervisor_oom.cc
+  void watch_memory();
+  void on_memory_events();
+  void tell_oom(uint32_t pid, std::string_view name);
+
   // supervisor_health.cc
   void run_health();
-  int probe_spec();
 
   // supervisor_link.cc
-  void start_link();
   void on_link_readable();
-  void on_link_message(const LinkHeader& header, std::string_view payload);
+  void on_link_message(const LinkHeader& header, std::string_view payload, common::UniqueFd fd);
+  void on_session_message(Session& session, const LinkHeader& header, std::string_view payload);
   void on_stdin_message(const LinkHeader& header, std::string_view payload);
   void on_link_death(int status);
+  // supervisor_tell.cc
   void tell(const LinkHeader& header, std::string_view payload = {}, std::span<const int> fds = {});
-  void tell_session(Session& session);
+  bool link_busy();
+  void tell_news(Session& session);
+  void tell_all_news();
+  void introduce(Session& session);
   void tell_head(Session& session, uint32_t stream);
-  void tell_waiting_heads();
   void tell_exit(Session& session);
+  void tell_state(const RequestId& request = kNoRequest);
   void tell_stdin(Session& session, const WriterId& writer, uint64_t offset);
 
   // supervisor_end.cc
   void signal_session(Session& session, int number, bool whole_group);
+  void tell_signal_event(const Session& session, int number, bool whole_group);
+  void on_signal_request(Session& session, const LinkHeader& header);
   void send_stop_signal();
   void stop(uint64_t grace_ms);
   void extend_linger();
   void give_up_output();
-  bool finished();
 
   JournalWriter& journal_;
+  uint64_t event_number_ = 0;
+  uint64_t journal_retry_ms_ = 0;   // 0: nothing waits
+  uint64_t room_deadline_ms_ = 0;   // 0: nobody waits to be given up
+  bool rings_blocked_ = false;      // some process waits for room
+  RingBudget rings_;                // lives longer than sessions_
+  common::UniqueFd memory_events_;  // of the container's group
+  common::UniqueFd kernel_log_;
+  uint64_t oom_kills_ = 0;
+  System& system_;
   BootConfig boot_;
   common::UniqueFd primary_spec_;
   common::UniqueFd health_spec_;
-  size_t health_spec_size_ = 0;
   common::UniqueFd container_cgroup_;
   common::UniqueFd epoll_;
   common::UniqueFd signals_;
@@ -108,8 +195,17 @@ class Supervisor {
   uint64_t link_started_ms_ = 0;
   uint32_t link_quick_deaths_ = 0;
 
-  std::array<Session, kTableSize> sessions_{};
-  uint32_t next_session_ = 1;
+  SessionRows sessions_;
+  RecentRequests requests_;
+  bool sweep_due_ = false;
+  uint64_t next_expiry_ms_ = 0;                            // 0: none
+  std::array<common::UniqueFd, kMaxLeftovers> leftovers_;  // output of ended sessions' descendants
+  size_t next_leftover_ = 0;
+  struct List {
+    pid_t pid = 0;
+    RequestId request{};
+  };
+  std::array<List, kMaxLists> lists_{};
   Session* primary_ = nullptr;
   Session* probe_ = nullptr;
   bool has_health_ = false;
@@ -117,6 +213,12 @@ class Supervisor {
 
   uint64_t kill_at_ms_ = 0;       // 0: no stop is under way
   uint64_t linger_until_ms_ = 0;  // 0: the primary has not ended
+  bool held_ = false;             // the primary waits for the first attach
+  Restarts restarts_;
+  uint64_t restart_at_ms_ = 0;  // 0: none is due
+  bool paused_ = false;
+  bool freezing_ = false;
+  RequestId freeze_request_{};
 };
 
 }  // namespace tether

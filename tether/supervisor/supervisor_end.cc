@@ -3,38 +3,69 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <string>
+#include <algorithm>
 
-#include "tether/supervisor/clock.h"
 #include "tether/supervisor/supervisor.h"
 
 namespace tether {
+namespace {
+constexpr uint64_t kDefaultGraceMs = 10000;
+}
 
 void Supervisor::signal_session(Session& session, int number, bool whole_group) {
   if (number < 1 || number >= NSIG || session.reaped) return;
   // Even before there is a process: whoever prepares it is in the group too.
-  if (whole_group && number == SIGKILL && session.kind == Session::Kind::kPrimary) {
-    const common::UniqueFd all(
-        ::openat(container_cgroup_.get(), "cgroup.kill", O_WRONLY | O_CLOEXEC));
-    if (all && ::write(all.get(), "1", 1) == 1) return;
+  if (whole_group && number == SIGKILL && &session == primary_ &&
+      system_.write_group(container_cgroup_.get(), "cgroup.kill", "1") == 0) {
+    return;
   }
-  if (session.pid > 0) ::kill(whole_group ? -session.pid : session.pid, number);
+  if (session.pid > 0) system_.signal(whole_group ? -session.pid : session.pid, number);
+}
+
+void Supervisor::tell_signal_event(const Session& session, int number, bool whole_group) {
+  protocol::JournalRecord record;
+  record.kind = protocol::EventKind::kSignal;
+  record.session = session.id;
+  record.value = static_cast<uint32_t>(number);
+  record.extra = whole_group ? 1 : 0;
+  event(record);
+}
+
+void Supervisor::on_signal_request(Session& session, const LinkHeader& header) {
+  const auto number = static_cast<int>(header.value);
+  if (header.value < 1 || header.value >= NSIG || session.end_announced) return;
+  if (!requests_.insert(header.writer)) return;
+  const bool whole_group = header.stream == 1;
+  tell_signal_event(session, number, whole_group);
+  if (&session == primary_ && stopped_by_hand(number)) {
+    restarts_.cancel();
+    if (held_ || restart_at_ms_ != 0) return end_unlaunched(number);
+    thaw();
+  }
+  signal_session(session, number, whole_group);
 }
 
 void Supervisor::send_stop_signal() {
   const auto wanted = boot_.config.primary().stop_signal();
-  signal_session(*primary_, wanted == 0 ? SIGTERM : static_cast<int>(wanted), false);
+  const int number = wanted == 0 ? SIGTERM : static_cast<int>(wanted);
+  tell_signal_event(*primary_, number, false);
+  if (held_ || restart_at_ms_ != 0) return end_unlaunched(number);
+  signal_session(*primary_, number, false);
 }
 
+// Asked for again, the shorter grace holds.
 void Supervisor::stop(uint64_t grace_ms) {
-  if (primary_ == nullptr || primary_->end_announced || kill_at_ms_ != 0) return;
+  if (primary_ == nullptr || primary_->end_announced) return;
+  restarts_.cancel();
+  thaw();
+  const uint64_t kill_at = system_.now_ms() + (grace_ms == 0 ? kDefaultGraceMs : grace_ms);
+  kill_at_ms_ = kill_at_ms_ == 0 ? kill_at : std::min(kill_at_ms_, kill_at);
   send_stop_signal();
-  kill_at_ms_ = now_ms() + (grace_ms == 0 ? 10000 : grace_ms);
 }
 
 void Supervisor::extend_linger() {
   const uint32_t wanted = boot_.config.drain_timeout_ms();
-  linger_until_ms_ = now_ms() + (wanted == 0 ? 10000 : wanted);
+  linger_until_ms_ = system_.now_ms() + (wanted == 0 ? 10000 : wanted);
 }
 
 // The primary is dead, and nobody has come for what it still had to say.
@@ -47,13 +78,20 @@ void Supervisor::give_up_output() {
   }
 }
 
-// After the primary's end: as soon as a client has all of it, or nobody is attached and nobody came
-// in time.
+// After the primary's end: as soon as a client has all of it, or nobody is attached and the journal
+// has it or nobody came in time. Who is attached and takes nothing finishes from the journal. The
+// clients of other sessions get their ends too, while they go on taking.
 bool Supervisor::finished() {
   if (primary_ == nullptr) return true;
   if (!primary_->end_announced) return false;
+  const bool late = system_.now_ms() >= linger_until_ms_;
+  for (const Session& session : sessions_) {
+    const bool waits = session.kind == Session::Kind::kExec && session.attached != 0;
+    if (waits && !session.over && !late) return false;
+  }
   if (primary_->exit_acknowledged) return true;
-  return primary_->attached == 0 && now_ms() >= linger_until_ms_;
+  const bool safe = journal_has_all(*primary_);
+  return primary_->attached == 0 ? safe || late : safe && late;
 }
 
 }  // namespace tether

@@ -36,6 +36,7 @@ void Supervisor::on_output(Session& session, uint32_t stream) {
       close_output(output);
       end_output(session, stream);
     } else if (fill == Ring::Fill::kFull) {
+      if (find_room(session, stream)) continue;
       ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, output.source.get(), nullptr);
       output.watched = false;
     } else if (session.reaped) {
@@ -46,7 +47,9 @@ void Supervisor::on_output(Session& session, uint32_t stream) {
     }
     break;
   }
-  if (output.ring.head() != before && !output.ended) tell_head(session, stream);
+  if (output.ring.head() == before || output.ended) return;
+  tell_head(session, stream);
+  if (&session == primary_) pump_journal();
 }
 
 // A TTY's input is the same description: without this the loop would hear of its end for ever.
@@ -61,7 +64,7 @@ void Supervisor::end_output(Session& session, uint32_t stream) {
   Output& output = session.outputs[stream];
   if (output.ended) return;
   output.ended = true;
-  if (session.kind == Session::Kind::kPrimary) tell_head(session, stream);
+  if (session.visible()) tell_head(session, stream);
   after_end(session);
 }
 
@@ -76,13 +79,13 @@ void Supervisor::on_input(Session& session) {
     }
     if (n < 0) {  // The process closed its stdin: nothing more is taken.
       session.queue.clear();
-      session.input.reset();
+      drop(session.input);
       return;
     }
     const auto done = session.queue.pop(static_cast<size_t>(n));
     if (done.chunk_finished) tell_stdin(session, done.writer, done.offset);
   }
-  if (session.input_eof && session.queue.empty() && !session.tty) session.input.reset();
+  if (session.input_eof && session.queue.empty() && !session.tty) drop(session.input);
 }
 
 }  // namespace tether

@@ -59,7 +59,15 @@ void print_table(const std::vector<std::vector<std::string>>& rows);
 
 // Each adds its commands to the program.
 void add_run_commands(CLI::App& app, Context& context);
+void add_start_commands(CLI::App& app, Context& context);
+void add_listing_commands(CLI::App& app, Context& context);
 void add_container_commands(CLI::App& app, Context& context);
+void add_exec_command(CLI::App& app, Context& context);
+void add_process_commands(CLI::App& app, Context& context);
+void add_cp_command(CLI::App& app, Context& context);
+void add_debug_command(CLI::App& app, Context& context);
+void add_logs_command(CLI::App& app, Context& context);
+void add_events_command(CLI::App& app, Context& context);
 void add_image_commands(CLI::App& app, Context& context);
 void add_volume_commands(CLI::App& app, Context& context);
 void add_doctor_command(CLI::App& app, Context& context);

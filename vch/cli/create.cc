@@ -5,6 +5,7 @@
 #include "common/io.h"
 #include "vch/cli/run.h"
 #include "vch/machine/accelerator.h"
+#include "vch/machine/log_options.h"
 #include "vch/machine/machine.h"
 #include "vch/machine/volume_store.h"
 
@@ -55,8 +56,10 @@ Result<ContainerSpec> make_spec(const RunFlags& flags, const Image& image,
   }
   spec.cpus = flags.cpus;
   spec.accelerator = flags.accelerator;
-  if (flags.link != "virtio-serial" && flags.link != "uart") {
-    return make_error(EINVAL, "--link", "'" + flags.link + "'", "want virtio-serial or uart");
+  RETURN_IF_ERROR(set_log_options(flags.log_options, spec));
+  if (flags.link != "virtio-serial" && flags.link != "uart" && flags.link != "vsock") {
+    return make_error(EINVAL, "--link", "'" + flags.link + "'",
+                      "want virtio-serial, uart or vsock");
   }
   spec.link = flags.link;
   ASSIGN_OR_RETURN(spec.iso, find_iso(flags.iso));
@@ -84,6 +87,8 @@ void describe_disks(const ContainerSpec& spec, protocol::pb::ContainerVm& config
   if (spec.link == "uart") {
     link->mutable_uart()->set_index(1);  // ttyS0 is the console
     link->mutable_uart()->set_baud(kUartBaud);
+  } else if (spec.link == "vsock") {
+    link->mutable_vsock()->set_port(protocol::kLinkVsockPort);
   } else {
     link->mutable_virtio_serial()->set_port(std::string(protocol::kLinkPort));
   }
@@ -117,6 +122,10 @@ Result<VolumeMount> parse_volume_flag(const std::string& text) {
 }
 
 Result<Container> create_container(const Context& context, const RunFlags& flags) {
+  if (flags.auto_remove && flags.options.restart != "no") {
+    return make_error(EINVAL, "--restart", "'" + flags.options.restart + "'",
+                      "--rm removes what would be restarted; use one of the two");
+  }
   ASSIGN_OR_RETURN(const StateDir state, context.state());
   ASSIGN_OR_RETURN(ImageStore images, context.images());
   RETURN_IF_ERROR(check_memory(flags.memory));
@@ -138,11 +147,12 @@ Result<Container> create_container(const Context& context, const RunFlags& flags
                                       kWritableSize);
 }
 
-Status start_container(const Context& context, const Container& container) {
+Status start_container(const Context& context, const Container& container,
+                       const LaunchOptions& options) {
   ASSIGN_OR_RETURN(const StateDir state, context.state());
   ASSIGN_OR_RETURN(const auto accelerator, choose_accelerator(container.spec.accelerator, state));
   if (!accelerator.note.empty()) std::fprintf(stderr, "vch: %s\n", accelerator.note.c_str());
-  return start_machine(container, state, accelerator.kvm);
+  return start_machine(container, state, accelerator.kvm, options);
 }
 
 }  // namespace vch

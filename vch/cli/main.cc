@@ -15,7 +15,7 @@ namespace {
 // so it goes here; one behind IMAGE is the command's own.
 std::vector<std::string> drop_separator(const CLI::App& app, std::vector<std::string> words) {
   const auto command = std::find_if(words.begin(), words.end(), [](const std::string& word) {
-    return word == "run" || word == "create";
+    return word == "run" || word == "create" || word == "exec";
   });
   if (command == words.end()) return words;
   const CLI::App* flags = app.get_subcommand(*command);
@@ -74,7 +74,15 @@ int main(int argc, char** argv) {
                    "Where images, volumes and containers are kept [$VCH_STATE]");
     app.require_subcommand(1);
     vch::add_run_commands(app, context);
+    vch::add_start_commands(app, context);
+    vch::add_listing_commands(app, context);
     vch::add_container_commands(app, context);
+    vch::add_exec_command(app, context);
+    vch::add_process_commands(app, context);
+    vch::add_cp_command(app, context);
+    vch::add_debug_command(app, context);
+    vch::add_logs_command(app, context);
+    vch::add_events_command(app, context);
     vch::add_image_commands(app, context);
     vch::add_volume_commands(app, context);
     vch::add_doctor_command(app, context);

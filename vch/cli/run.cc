@@ -1,34 +1,21 @@
 #include "vch/cli/run.h"
 
 #include <signal.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <memory>
 
-#include "vch/interaction/attach.h"
+#include "vch/machine/auto_remove.h"
 #include "vch/machine/container_state.h"
 #include "vch/machine/machine.h"
 #include "vch/machine/machine_wait.h"
+#include "vch/shim/shim.h"
 
 namespace vch {
 namespace {
 
 using common::Result;
 using common::Status;
-
-constexpr int kEndTimeoutMs = 30000;
-
-// The agent powers the machine off once we have everything; then disks and locks are free.
-void see_machine_off(const Container& container) {
-  ::signal(SIGINT, SIG_IGN);  // It takes a moment, and what comes after it must happen.
-  if (wait_for_machine_end(container, kEndTimeoutMs).has_value()) return;
-  std::fprintf(stderr, "vch: the machine of %s did not power off, ending it\n",
-               container.spec.name.c_str());
-  if (const auto killed = kill_machine(container); killed.has_error()) {
-    std::fprintf(stderr, "vch: %s\n", killed.error().message().c_str());
-  }
-}
 
 void remove_container(const Context& context, const Container& container) {
   auto store = context.containers();
@@ -38,60 +25,26 @@ void remove_container(const Context& context, const Container& container) {
   }
 }
 
-// From a started machine to the exit code of its command.
-Result<int> follow(const Context& context, const Container& container, bool open_stdin,
-                   bool forward_signals) {
-  AttachOptions options;
-  if (open_stdin) options.input = STDIN_FILENO;
-  options.forward_signals = forward_signals;
-  const auto end = attach(container, context.program, options);
-  if (end.has_error()) {
-    // Our own output is gone: nobody is left to run it for, as when `docker run` loses its pipe.
-    (void)kill_machine(container);
-    if (end.error().code == std::errc::broken_pipe) return 128 + SIGPIPE;
-    return end.error();
+Result<int> run(Context& context, const RunFlags& flags) {
+  FollowOptions options;
+  options.input = flags.options.open_stdin;
+  options.forward_signals = flags.forward_signals;
+  ASSIGN_OR_RETURN(options.detach_keys, DetachKeys::parse(flags.detach_keys));
+  const bool tty = flags.options.tty;
+  if (!flags.detach) {
+    if (const Status able = check_terminal(tty, options.input); able.has_error()) {
+      context.fail(able.error());
+      return kExitFailed;  // as Docker's client
+    }
   }
-  if (end->error) std::fprintf(stderr, "vch: %s\n", end->error->c_str());
-  see_machine_off(container);
-  return end->exit_code;
-}
-
-// As `docker run -d`: says no sooner that it works than the command runs.
-Result<int> see_it_start(const Container& container, const std::string& said) {
-  ASSIGN_OR_RETURN(const ContainerState state, wait_for_start(container));
-  if (!state.failure) {
-    std::printf("%s\n", said.c_str());
-    return 0;
-  }
-  std::fprintf(stderr, "vch: %s\n", state.failure->message().c_str());
-  return state.exit_code.value_or(kExitMachine);
-}
-
-Result<int> run(const Context& context, const RunFlags& flags) {
   ASSIGN_OR_RETURN(const Container container, create_container(context, flags));
-  if (const Status started = start_container(context, container); started.has_error()) {
+  const LaunchOptions launch = flags.detach ? LaunchOptions{} : launch_followed(tty);
+  if (const Status started = start_container(context, container, launch); started.has_error()) {
     remove_container(context, container);  // It never was: nothing is worth keeping.
     return started.error();
   }
-  if (flags.detach) return see_it_start(container, container.spec.id);
-  const auto code = follow(context, container, flags.options.open_stdin, flags.forward_signals);
-  if (flags.auto_remove) remove_container(context, container);
-  return code;
-}
-
-struct StartFlags {
-  std::string name;
-  bool attach = false;
-  bool open_stdin = false;
-};
-
-Result<int> start(const Context& context, const StartFlags& flags) {
-  ASSIGN_OR_RETURN(const Container container, context.container(flags.name));
-  RETURN_IF_ERROR(start_container(context, container));
-  if (!flags.attach) return see_it_start(container, flags.name);
-  const auto code = follow(context, container, flags.open_stdin, true);
-  if (container.spec.auto_remove) remove_container(context, container);
-  return code;
+  if (flags.detach) return see_it_start(context, container, container.spec.id);
+  return follow_to_the_end(context, container, options);
 }
 
 void add_create_flags(CLI::App& command, RunFlags& flags) {
@@ -108,19 +61,36 @@ void add_create_flags(CLI::App& command, RunFlags& flags) {
   command.add_option("-u,--user", options.user, "USER[:GROUP], by name or number");
   command.add_option("--entrypoint", options.entrypoint, "Replace the image's ENTRYPOINT");
   command.add_option("--hostname", options.hostname, "The container's host name");
+  command
+      .add_option("--restart", options.restart,
+                  "When the command ends: no, on-failure[:N], always or unless-stopped")
+      ->capture_default_str();
+  command
+      .add_option("--log-policy", options.log_policy,
+                  "When output has nowhere to go, the command waits (block) or loses it (drop)")
+      ->capture_default_str();
+  command.add_option("--stop-timeout", options.stop_timeout_s,
+                     "Seconds between the stop signal and SIGKILL");
   command.add_option("--stop-signal", options.stop_signal, "What `vch stop` sends first");
   command.add_option("--health-cmd", options.health_command, "Replace the image's HEALTHCHECK");
   command.add_flag("--no-healthcheck", options.no_healthcheck, "Ignore the image's HEALTHCHECK");
   command.add_flag("-i,--interactive", options.open_stdin, "Pass our stdin on");
+  command.add_flag("-t,--tty", options.tty, "Give the command a terminal");
   command.add_option("-v,--volume", flags.volumes, "Mount a volume, NAME:PATH[:ro]")
       ->allow_extra_args(false);
   command.add_option("--name", flags.name, "The container's name");
   command.add_option("-m,--memory", flags.memory, "The machine's memory")->capture_default_str();
   command.add_option("--cpus", flags.cpus, "The machine's processors")->capture_default_str();
   command.add_flag("--rm", flags.auto_remove, "Remove the container when it has ended");
+  command
+      .add_option("--log-opt", flags.log_options,
+                  "How much of the journal is kept: max-size=64m,max-file=3")
+      ->allow_extra_args(false);
   command.add_option("--accel", flags.accelerator, "auto, kvm or tcg")->capture_default_str();
   command.add_option("--iso", flags.iso, "The bootstrap ISO");
-  command.add_option("--link", flags.link, "What carries the control plane: virtio-serial or uart")
+  command
+      .add_option("--link", flags.link,
+                  "What carries the control plane: virtio-serial, uart or vsock")
       ->capture_default_str();
 }
 
@@ -147,12 +117,47 @@ CLI::App* add_image_command(CLI::App& app, const char* name, const char* text, R
 
 }  // namespace
 
+Result<int> see_it_start(const Context& context, const Container& container,
+                         const std::string& said) {
+  ASSIGN_OR_RETURN(const ContainerState state, wait_for_start(container));
+  if (!state.failure) {
+    // It keeps the journal short and removes what is to be removed; nobody else may come by.
+    if (const Status shim = ensure_shim(container, context.program);
+        shim.has_error() && shim.error().code != std::errc::not_connected) {
+      std::fprintf(stderr, "vch: %s\n", shim.error().message().c_str());
+    }
+    std::printf("%s\n", said.c_str());
+    return 0;
+  }
+  std::fprintf(stderr, "vch: %s\n", state.failure->message().c_str());
+  return state.exit_code.value_or(kExitMachine);
+}
+
+Result<int> follow_to_the_end(const Context& context, const Container& container,
+                              const FollowOptions& options) {
+  ASSIGN_OR_RETURN(auto attended, attend(container));
+  const auto end = follow(context, container, options);
+  if (end.has_value() && end->detached) return end->exit_code;
+  if (end.has_error()) {
+    // Our own output is gone: nobody is left to run it for, as when `docker run` loses its pipe.
+    (void)kill_machine(container);
+  } else {
+    see_machine_off(container);
+  }
+  leave(context, container, std::move(attended));
+  if (end.has_value()) return end->exit_code;
+  if (end.error().code == std::errc::broken_pipe) return 128 + SIGPIPE;
+  return end.error();
+}
+
 void add_run_commands(CLI::App& app, Context& context) {
   const auto flags = std::make_shared<RunFlags>();
   auto* run_command = add_image_command(app, "run", "Run a command in a new container", *flags);
   run_command->add_flag("-d,--detach", flags->detach, "Print the id and leave it running");
   run_command->add_flag("--sig-proxy,!--no-sig-proxy", flags->forward_signals,
-                        "Pass signals on to the container");
+                        "Pass signals on to the container, but for a terminal's");
+  run_command->add_option("--detach-keys", flags->detach_keys,
+                          "The keys that leave a terminal [ctrl-p,ctrl-q]");
   run_command->callback([run_command, flags, &context] {
     const auto words = take_words(run_command->remaining(), *flags);
     if (words.has_error()) return context.fail(words.error(), kExitMachine);
@@ -167,16 +172,6 @@ void add_run_commands(CLI::App& app, Context& context) {
     const auto container = create_container(context, *flags);
     if (container.has_error()) return context.fail(container.error(), kExitMachine);
     std::printf("%s\n", container->spec.id.c_str());
-  });
-  const auto start_flags = std::make_shared<StartFlags>();
-  auto* start_command = app.add_subcommand("start", "Start a container that was made");
-  start_command->add_option("CONTAINER", start_flags->name, "Its name or id")->required();
-  start_command->add_flag("-a,--attach", start_flags->attach, "Show its output, exit as it does");
-  start_command->add_flag("-i,--interactive", start_flags->open_stdin, "Pass our stdin on");
-  start_command->callback([start_flags, &context] {
-    const auto code = start(context, *start_flags);
-    if (code.has_error()) return context.fail(code.error(), kExitMachine);
-    context.exit_code = *code;
   });
 }
 

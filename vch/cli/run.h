@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "vch/cli/context.h"
+#include "vch/cli/follow.h"
 #include "vch/machine/container_config.h"
+#include "vch/machine/machine.h"
 
 namespace vch {
 
@@ -18,10 +20,12 @@ struct RunFlags {
   bool auto_remove = false;
   bool detach = false;
   bool forward_signals = true;
+  std::string detach_keys;
   std::string accelerator = "auto";
   std::string iso;
   std::string link = "virtio-serial";
   std::vector<std::string> volumes;  // "NAME:PATH[:ro]"
+  std::vector<std::string> log_options;
   std::string image;
 };
 
@@ -30,6 +34,15 @@ common::Result<VolumeMount> parse_volume_flag(const std::string& text);
 // Everything from the image to the container's directory. Prints progress, starts nothing.
 common::Result<Container> create_container(const Context& context, const RunFlags& flags);
 // Starts the machine; prints one line when KVM was wanted, tried now, and is not to be had.
-common::Status start_container(const Context& context, const Container& container);
+common::Status start_container(const Context& context, const Container& container,
+                               const LaunchOptions& options = {});
+// As `docker run -d`: prints `said` no sooner than the command runs. Gives the exit code: the
+// command's if it could not be started.
+common::Result<int> see_it_start(const Context& context, const Container& container,
+                                 const std::string& said);
+// From a started machine to the exit code of its command, and to the end of a container that is to
+// be removed.
+common::Result<int> follow_to_the_end(const Context& context, const Container& container,
+                                      const FollowOptions& options);
 
 }  // namespace vch

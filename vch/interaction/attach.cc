@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +12,8 @@
 #include "common/io.h"
 #include "vch/interaction/attach_end.h"
 #include "vch/interaction/host_signals.h"
+#include "vch/interaction/journal_rest.h"
+#include "vch/interaction/keyboard.h"
 #include "vch/interaction/output_sink.h"
 #include "vch/interaction/signal_forwarder.h"
 #include "vch/interaction/stdio_client.h"
@@ -32,21 +35,26 @@ constexpr int kReadsPerTurn = 4;
 constexpr size_t kLeastInput = 8 * 1024;  // room that makes reading stdin worth while
 constexpr std::chrono::milliseconds kAckDelay{5};
 constexpr int kMaxBreaches = 5;
+// For what was typed before the detach keys to get to a session that reads it.
+constexpr std::chrono::milliseconds kLeaveTime{500};
 
 // One attach: descriptors around a StdioClient, in one poll loop. Nothing in it waits for one
 // descriptor alone, but for a shim's start.
 class AttachLoop {
  public:
   AttachLoop(const Container& container, const std::string& program, const AttachOptions& options,
-             const StdioClient::Options& client, HostSignals signals)
+             const StdioClient::Options& client, HostSignals signals,
+             std::optional<Keyboard> keyboard)
       : container_(container),
         options_(options),
         client_(client),
         signals_(std::move(signals)),
-        dialer_(container, program, "stdio", "interactive"),
+        keyboard_(std::move(keyboard)),
+        dialer_(container, program, "stdio", options.bulk ? "bulk" : "interactive"),
         forwarder_(container, program, options.session),
+        rest_(container, options.session),
         sinks_{OutputSink(options.output, "stdout"), OutputSink(options.error, "stderr")},
-        buffer_(kReadSize) {}
+        buffer_(kReadSize, '\0') {}
 
   Result<AttachEnd> run();
 
@@ -57,14 +65,18 @@ class AttachLoop {
   Status turn();
   Status keep_connected();
   Status receive();
+  Status read_journal();
   void send();
   Status write_output(size_t stream);
   Status read_input();
+  void read_keys();
   void take_signals();
   void flush_acks();
   void lose(bool agent_finished);
   std::optional<Result<AttachEnd>> end();
+  std::optional<AttachEnd> left();
   Status wait();
+  bool wants_input() const;
   void want(Slot slot, int fd, int events);
   int timeout_ms() const;
   bool ready(Slot slot) const { return polled_[slot].revents != 0; }
@@ -73,9 +85,13 @@ class AttachLoop {
   const AttachOptions& options_;
   StdioClient client_;
   HostSignals signals_;
+  std::optional<Keyboard> keyboard_;  // behind signals_: those it lives with are taken first
+  std::optional<Clock::time_point> leave_at_;
+  int signal_ = 0;  // one of ours ends it
   Dialer dialer_;
   UniqueFd connection_;
   SignalForwarder forwarder_;
+  JournalRest rest_;
   std::array<OutputSink, 2> sinks_;
   std::array<bool, 2> sink_full_{};
   bool connection_full_ = false;
@@ -84,7 +100,7 @@ class AttachLoop {
   int breaches_ = 0;
   std::optional<Clock::time_point> acks_due_;
   std::array<pollfd, kSlots> polled_{};
-  std::vector<char> buffer_;
+  std::string buffer_;
 };
 
 Result<AttachEnd> AttachLoop::run() {
@@ -99,6 +115,7 @@ Status AttachLoop::turn() {
   take_signals();
   RETURN_IF_ERROR(keep_connected());
   RETURN_IF_ERROR(receive());
+  RETURN_IF_ERROR(read_journal());
   for (const size_t stream : {size_t{0}, size_t{1}}) RETURN_IF_ERROR(write_output(stream));
   RETURN_IF_ERROR(read_input());
   flush_acks();
@@ -137,6 +154,12 @@ Status AttachLoop::receive() {
                         "its agent breaks the stdio protocol again and again");
     }
   }
+  return {};
+}
+
+Status AttachLoop::read_journal() {
+  RETURN_IF_ERROR(rest_.advance(client_, machine_gone_));
+  if (connection_ && !client_.on_bytes({})) lose(false);  // What came behind a gap.
   return {};
 }
 
@@ -185,7 +208,8 @@ Status AttachLoop::write_output(size_t stream) {
 }
 
 Status AttachLoop::read_input() {
-  if (!ready(kInput)) return {};
+  if (keyboard_) read_keys();
+  if (keyboard_ || !ready(kInput)) return {};
   const size_t room = std::min(client_.input_room(), buffer_.size());
   if (room == 0) return {};
   const ssize_t size = ::read(options_.input, buffer_.data(), room);
@@ -199,9 +223,33 @@ Status AttachLoop::read_input() {
   return {};
 }
 
+void AttachLoop::read_keys() {
+  if (ready(kInput) && keyboard_->wants()) keyboard_->read(buffer_);
+  const std::string_view typed = keyboard_->typed().substr(0, client_.input_room());
+  client_.push_input(typed);
+  keyboard_->taken(client_.input_open() ? typed.size() : keyboard_->typed().size());
+  if (keyboard_->detach() && !leave_at_) {
+    leave_at_ = Clock::now() + kLeaveTime;
+    client_.flush_acks();
+  }
+}
+
+bool AttachLoop::wants_input() const {
+  return keyboard_ ? keyboard_->wants() : client_.input_room() >= kLeastInput;
+}
+
 void AttachLoop::take_signals() {
   if (!ready(kSignals)) return;
-  while (const auto number = signals_.next()) forwarder_.send(*number);
+  while (const auto number = signals_.next()) {
+    if (keyboard_) {
+      signal_ = keyboard_->on_signal(*number).value_or(signal_);
+    } else if (*number != SIGWINCH) {
+      forwarder_.send(*number);
+    }
+  }
+  if (!options_.tty) return;
+  const WindowSize window = window_size(options_.output, options_.input);
+  client_.set_window(window.rows, window.columns);
 }
 
 // A word for every write would cost the agent more than the bytes themselves.
@@ -217,17 +265,35 @@ void AttachLoop::flush_acks() {
 }
 
 std::optional<Result<AttachEnd>> AttachLoop::end() {
+  // A session that knows us no more was told by our last connection that we have everything.
+  if (client_.done() && (told_ || machine_gone_ || client_.refusal())) {
+    return session_end(*client_.exit(), client_.dropped());
+  }
   if (client_.refusal()) {
     return AttachEnd{
         125, "attach to " + container_.spec.name + ": " + common::escape(*client_.refusal())};
   }
-  if (client_.done() && (told_ || machine_gone_)) {
-    return session_end(*client_.exit(), client_.dropped());
-  }
   const bool written = client_.pending(StdioClient::Output::kStdout).empty() &&
                        client_.pending(StdioClient::Output::kStderr).empty();
-  if (machine_gone_ && written) return machine_end(container_, options_.session);
+  if (machine_gone_ && written && rest_.finished()) {
+    return machine_end(container_, options_.session, client_.dropped(), rest_.missing_records());
+  }
+  if (auto gone = left()) return *gone;
   return std::nullopt;
+}
+
+std::optional<AttachEnd> AttachLoop::left() {
+  AttachEnd end;
+  end.detached = true;
+  if (signal_ != 0) {
+    end.signal = signal_;
+    end.exit_code = 128 + signal_;
+    return end;
+  }
+  const bool passed = keyboard_ && keyboard_->typed().empty() && !client_.input_waits();
+  if (!leave_at_ || (!passed && Clock::now() < *leave_at_)) return std::nullopt;
+  end.exit_code = 0;
+  return end;
 }
 
 void AttachLoop::want(Slot slot, int fd, int events) {
@@ -240,8 +306,13 @@ int AttachLoop::timeout_ms() const {
     if (wait >= 0 && (least < 0 || wait < least)) least = wait;
   };
   at_most(forwarder_.timeout_ms());
-  if (acks_due_) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*acks_due_ - Clock::now());
+  at_most(rest_.timeout_ms());
+  for (const size_t stream : {size_t{0}, size_t{1}}) {
+    if (rest_.wants_room(stream) && !sink_full_[stream]) at_most(0);
+  }
+  for (const auto& due : {acks_due_, leave_at_}) {
+    if (!due) continue;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*due - Clock::now());
     at_most(static_cast<int>(std::max<int64_t>(left.count(), 0)));
   }
   return least;
@@ -254,7 +325,7 @@ Status AttachLoop::wait() {
   } else {
     want(kConnection, dialer_.fd(), machine_gone_ ? 0 : POLLIN);
   }
-  want(kInput, options_.input, client_.input_room() >= kLeastInput ? POLLIN : 0);
+  want(kInput, options_.input, wants_input() ? POLLIN : 0);
   want(kStdout, sinks_[0].fd(), sink_full_[0] ? POLLOUT : 0);
   want(kStderr, sinks_[1].fd(), sink_full_[1] ? POLLOUT : 0);
   want(kSignals, signals_.fd(), POLLIN);
@@ -272,9 +343,30 @@ Result<AttachEnd> attach(const Container& container, const std::string& program,
   StdioClient::Options client;
   client.session = options.session;
   client.want_input = options.input >= 0;
+  client.from_oldest = options.from_oldest;
+  client.repaint = options.repaint;
   RETURN_IF_ERROR(common::fill_random(client.writer));
-  ASSIGN_OR_RETURN(HostSignals signals, HostSignals::take(options.forward_signals));
-  return AttachLoop(container, program, options, client, std::move(signals)).run();
+  if (options.tty) {
+    const WindowSize window = window_size(options.output, options.input);
+    client.rows = window.rows;
+    client.columns = window.columns;
+  }
+  const bool raw = options.tty && options.input >= 0 && ::isatty(options.input) == 1;
+  std::vector<int> taken;
+  if (raw) {
+    taken.assign(Keyboard::kSignals.begin(), Keyboard::kSignals.end());
+  } else {
+    if (options.forward_signals) taken.assign(kForwardedSignals.begin(), kForwardedSignals.end());
+    if (options.tty) taken.push_back(SIGWINCH);
+  }
+  ASSIGN_OR_RETURN(HostSignals signals, HostSignals::take(taken));
+  std::optional<Keyboard> keyboard;
+  if (raw) {
+    ASSIGN_OR_RETURN(Keyboard taken_over, Keyboard::take(options.input, options.detach_keys));
+    keyboard.emplace(std::move(taken_over));
+  }
+  return AttachLoop(container, program, options, client, std::move(signals), std::move(keyboard))
+      .run();
 }
 
 }  // namespace vch

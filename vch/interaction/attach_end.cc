@@ -6,6 +6,11 @@ namespace vch {
 namespace {
 constexpr int kAgentFailed = 125;
 constexpr uint32_t kLargestCode = 255;
+
+std::string dropped_words(uint64_t dropped) {
+  return std::to_string(dropped) + " bytes of output were dropped before they could be read";
+}
+
 }  // namespace
 
 AttachEnd session_end(const protocol::StdioExit& exit, uint64_t dropped) {
@@ -16,24 +21,35 @@ AttachEnd session_end(const protocol::StdioExit& exit, uint64_t dropped) {
                                           static_cast<int>(exit.errno_value), exit.object};
     end.error = failure.message();
   } else if (dropped > 0) {
-    end.error = std::to_string(dropped) + " bytes of output were dropped before they could be read";
+    end.error = dropped_words(dropped);
   }
   return end;
 }
 
-common::Result<AttachEnd> machine_end(const Container& container, uint32_t session) {
+common::Result<AttachEnd> machine_end(const Container& container, uint32_t session,
+                                      uint64_t dropped, uint64_t missing) {
   ASSIGN_OR_RETURN(const ContainerState state, read_state(container));
   AttachEnd end;
+  const std::string machine = "the machine of " + container.spec.name;
   if (state.failure) {
     end.exit_code = state.exit_code.value_or(kAgentFailed);
     end.error = state.failure->message();
   } else if (session == 0 && state.exit_code && state.end_known) {
     end.exit_code = *state.exit_code;
-    end.error = "the machine of " + container.spec.name +
-                " was off before all output had come: the end of it may be missing";
+    if (dropped > 0) {
+      end.error = dropped_words(dropped);
+    } else if (missing > 0) {
+      end.error = std::to_string(missing) + " records of the journal of " + container.spec.name +
+                  " are missing: some of the output may be lost";
+    }
+  } else if (session != 0 && state.end_known) {
+    end.error =
+        machine + " was off before the end of session " + std::to_string(session) + " had come";
   } else {
-    end.error = "the machine of " + container.spec.name + " ended without a word, last stage: " +
-                std::string(protocol::stage_name(state.stage)) + "; its console is in " +
+    const std::string when = state.started_ns != 0
+                                 ? "while the command ran"
+                                 : "last stage: " + std::string(stage_name(state.stage));
+    end.error = machine + " ended without a word, " + when + "; its console is in " +
                 common::escape(container.file("console.log"));
   }
   return end;

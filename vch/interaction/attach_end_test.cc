@@ -64,23 +64,6 @@ TEST_F(AttachTest, AFailureInTheJournalIsTheErrorWhenNobodyElseTells) {
   EXPECT_EQ(end.error, "mount image image: Invalid argument");
 }
 
-TEST_F(AttachTest, AnExitCodeThatOnlyTheJournalHasIsKeptWithAWarning) {
-  protocol::JournalRecord started;
-  started.number = 1;
-  started.kind = protocol::EventKind::kSessionStarted;
-  started.session = 1;
-  protocol::JournalRecord exited = started;
-  exited.number = 2;
-  exited.kind = protocol::EventKind::kSessionExited;
-  exited.value = 3;
-  write_journal({started, exited});
-  end_machine();
-  const AttachEnd end = attach_with(options());
-  EXPECT_EQ(end.exit_code, 3);
-  EXPECT_EQ(end.error,
-            "the machine of box was off before all output had come: the end of it may be missing");
-}
-
 TEST_F(AttachTest, AMachineThatEndsDuringAnAttachIsNoticed) {
   agent_.session.output[0] = "half a li";
   boot();

@@ -87,14 +87,13 @@ class AttachTest : public testing::Test {
     };
   }
   // This program again, attached by a process of its own.
-  pid_t start_client(int input, int output, int error) {
+  pid_t start_client(int input, int output, int error, const char* how = "attach") {
     const pid_t child = ::fork();
     if (child != 0) return child;
     ::dup2(input, 0);
     ::dup2(output, 1);
     ::dup2(error, 2);
-    ::execl(program_.c_str(), program_.c_str(), "attach", machine_.container.directory.c_str(),
-            nullptr);
+    ::execl(program_.c_str(), program_.c_str(), how, machine_.container.directory.c_str(), nullptr);
     ::_exit(99);
   }
   static int exit_code_of(pid_t child) {
@@ -105,7 +104,7 @@ class AttachTest : public testing::Test {
   void write_journal(const std::vector<protocol::JournalRecord>& records) {
     std::string bytes;
     for (const auto& record : records) {
-      std::array<char, 4096> buffer;
+      std::array<char, 64 * 1024> buffer;
       bytes.append(buffer.data(), protocol::encode_record(record, buffer.data(), buffer.size()));
     }
     ASSERT_TRUE(

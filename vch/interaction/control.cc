@@ -17,11 +17,17 @@ common::Result<Reply> request(const Container& container, const std::string& pro
   if (message.id().empty()) {
     ASSIGN_OR_RETURN(*message.mutable_id(), new_request_id());
   }
+  ASSIGN_OR_RETURN(auto reply, ask(container, program, message, timeout_ms));
+  if (reply.has_failure()) return failure_error(message, reply.failure());
+  return reply;
+}
+
+common::Result<Reply> ask(const Container& container, const std::string& program,
+                          const tether::v1::Request& message, int timeout_ms) {
   ControlCall call(container, program, message);
   const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
   for (;;) {
     ASSIGN_OR_RETURN(auto reply, call.advance());
-    if (reply && reply->has_failure()) return failure_error(message, reply->failure());
     if (reply) return std::move(*reply);
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
     if (left <= 0) {

@@ -14,4 +14,8 @@ namespace vch {
 common::Result<tether::v1::Reply> request(const Container& container, const std::string& program,
                                           tether::v1::Request message, int timeout_ms);
 
+// The same with the request's own id; a Failure stays in the reply.
+common::Result<tether::v1::Reply> ask(const Container& container, const std::string& program,
+                                      const tether::v1::Request& message, int timeout_ms);
+
 }  // namespace vch

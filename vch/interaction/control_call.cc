@@ -16,7 +16,7 @@ using common::Result;
 using tether::v1::Reply;
 using tether::v1::Request;
 
-constexpr size_t kMaxMessage = 64 * 1024;
+constexpr size_t kMaxMessage = 4U << 20U;  // a list of processes
 constexpr size_t kMaxVarint = 5;
 constexpr size_t kIdSize = 16;
 
@@ -60,6 +60,12 @@ const char* name_of(const Request& request) {
       return "stop";
     case Request::kSubscribe:
       return "subscribe to";
+    case Request::kExec:
+      return "exec";
+    case Request::kPause:
+      return request.pause().frozen() ? "pause" : "unpause";
+    case Request::kListProcesses:
+      return "list";
     case Request::WHAT_NOT_SET:
       break;
   }

@@ -7,8 +7,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "protocol/bytes.h"
 #include "protocol/stdio.h"
 
 namespace vch {
@@ -31,6 +33,8 @@ struct FakeSession {
   std::function<void()> on_progress = [] {};  // input accepted or output acknowledged
   std::function<void()> on_exit_sent = [] {};
   std::string refuse_with;
+  bool tty = false;
+  std::vector<std::pair<uint16_t, uint16_t>> windows;  // rows and columns, as they came
   std::vector<std::string> faults;
 
   void finish(uint32_t code) {
@@ -98,6 +102,10 @@ class FakeAttach {
         if (session_.freed[i] != session_.output[i].size()) fault("exit before output");
       }
       session_.exit_acknowledged = finished_ = true;
+    } else if (header.type == Type::kResize && frame.payload.size() == 4) {
+      protocol::FieldReader in(frame.payload);
+      const auto rows = in.get<uint16_t>();
+      session_.windows.emplace_back(rows, in.get<uint16_t>());
     } else {
       fault("unexpected frame");
     }
@@ -112,6 +120,7 @@ class FakeAttach {
       finished_ = true;
       return put(Type::kError, 0, 0, session_.refuse_with);
     }
+    session_.windows.emplace_back(attach->rows, attach->columns);
     const std::array<uint64_t, 2> wanted = {attach->stdout_offset, attach->stderr_offset};
     for (size_t i = 0; i < 2; ++i) {
       const bool oldest = wanted[i] == protocol::StdioAttach::kFromOldest;
@@ -125,6 +134,7 @@ class FakeAttach {
     attached.flags = session_.stdin_open && !session_.input_ended && !session_.exit
                          ? protocol::StdioAttached::kStdinOpen
                          : 0U;
+    if (session_.tty) attached.flags |= protocol::StdioAttached::kTty;
     attached.stdin_offset = acked_ = session_.input.size();
     attached.stdout_offset = next_[0];
     attached.stderr_offset = next_[1];

@@ -2,22 +2,18 @@
 
 #include <sys/signalfd.h>
 
-#include <array>
+#include <utility>
 
 namespace vch {
 
-namespace {
-constexpr std::array<int, 6> kForwarded = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
-}
-
-common::Result<HostSignals> HostSignals::take(bool forward) {
+common::Result<HostSignals> HostSignals::take(std::span<const int> numbers) {
   HostSignals signals;
   sigset_t taken;
   ::sigemptyset(&taken);
-  for (const int number : kForwarded) {
+  for (const int number : numbers) {
     struct sigaction action {};
     ::sigaction(number, nullptr, &action);
-    if (forward && action.sa_handler != SIG_IGN) ::sigaddset(&taken, number);
+    if (action.sa_handler != SIG_IGN) ::sigaddset(&taken, number);
   }
   signals.fd_.reset(::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals.fd_) return common::errno_error("signalfd");

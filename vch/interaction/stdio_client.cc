@@ -1,6 +1,9 @@
 #include "vch/interaction/stdio_client.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "protocol/bytes.h"
 
 namespace vch {
 
@@ -20,19 +23,28 @@ void StdioClient::on_connected() { attach_due_ = true; }
 
 void StdioClient::on_disconnected() {
   attach_due_ = attached_ = exit_here_ = exit_ack_sent_ = false;
+  for (OutputState& output : outputs_) output.gap_end = 0;  // The next agent says it again.
   reader_ = {};
   out_.clear();
   out_start_ = 0;
 }
 
+bool StdioClient::gap_open() const {
+  return std::any_of(outputs_.begin(), outputs_.end(),
+                     [](const OutputState& output) { return output.received < output.gap_end; });
+}
+
 bool StdioClient::wants_bytes() const {
-  return std::all_of(outputs_.begin(), outputs_.end(),
+  return !gap_open() &&
+         std::all_of(outputs_.begin(), outputs_.end(),
                      [](const OutputState& output) { return output.waiting() < kOutputQueue; });
 }
 
 bool StdioClient::on_bytes(std::string_view bytes) {
   reader_.feed(bytes);
-  while (const auto frame = reader_.next()) {
+  while (!gap_open()) {
+    const auto frame = reader_.next();
+    if (!frame) break;
     if (refusal_) return true;
     if (!on_frame(*frame)) return false;
   }
@@ -100,8 +112,7 @@ bool StdioClient::on_output(const protocol::StdioReader::Frame& frame) {
   if (frame.header.type == StdioType::kGap) {
     if (offset < output.seen || !frame.payload.empty()) return false;
     output.seen = offset;
-    if (offset > output.received) dropped_ += offset - output.received;
-    output.received = std::max(output.received, offset);
+    output.gap_end = offset;
     return true;
   }
   if (offset != output.seen) return false;
@@ -116,13 +127,37 @@ bool StdioClient::on_data(OutputState& output, std::string_view payload) {
   output.seen += payload.size();
   if (known >= payload.size()) return true;
   payload.remove_prefix(static_cast<size_t>(known));
+  take(output, payload);
+  return true;
+}
+
+void StdioClient::take(OutputState& output, std::string_view bytes) {
   if (output.start > output.queue.size() / 2) {
     output.queue.erase(0, output.start);
     output.start = 0;
   }
-  output.queue += payload;
-  output.received += payload.size();
-  return true;
+  output.queue += bytes;
+  output.received += bytes.size();
+}
+
+std::optional<uint64_t> StdioClient::missing_until(Output stream) const {
+  const OutputState& output = state(stream);
+  return output.received < output.gap_end ? std::optional(output.gap_end) : std::nullopt;
+}
+
+size_t StdioClient::output_room(Output stream) const {
+  return kOutputQueue - std::min(kOutputQueue, state(stream).waiting());
+}
+
+void StdioClient::fill(Output stream, std::string_view bytes) {
+  take(outputs_[static_cast<size_t>(stream)], bytes);
+}
+
+void StdioClient::give_up(Output stream, uint64_t offset) {
+  OutputState& output = outputs_[static_cast<size_t>(stream)];
+  if (offset <= output.received) return;
+  dropped_ += offset - output.received;
+  output.received = offset;
 }
 
 bool StdioClient::on_input_ack(uint64_t offset) {
@@ -172,6 +207,14 @@ void StdioClient::push_input(std::string_view bytes) {
   if (input_open_ && !input_ended_) held_ += bytes;
 }
 
+void StdioClient::set_window(uint16_t rows, uint16_t columns) {
+  if (rows == 0 || columns == 0) return;
+  if (rows == options_.rows && columns == options_.columns) return;
+  options_.rows = rows;
+  options_.columns = columns;
+  window_due_ = true;
+}
+
 bool StdioClient::acks_owed() const {
   return attached_ && std::any_of(outputs_.begin(), outputs_.end(), [](const OutputState& output) {
            return output.ack() > output.acked;
@@ -201,24 +244,38 @@ void StdioClient::put(StdioType type, size_t stream, uint64_t offset, std::strin
 
 // Frames are made only once the ones before are on their way, so acknowledgements never pile up.
 void StdioClient::compose() {
-  if (attach_due_) {
-    attach_due_ = false;
-    StdioAttach attach;
-    attach.session = options_.session;
-    attach.flags = StdioAttach::kWantOutput | (options_.want_input ? StdioAttach::kWantStdin : 0U);
-    attach.writer = options_.writer;
-    const bool oldest = options_.from_oldest && !ever_attached_;
-    attach.stdout_offset = oldest ? StdioAttach::kFromOldest : outputs_[0].written();
-    attach.stderr_offset = oldest ? StdioAttach::kFromOldest : outputs_[1].written();
-    return put(StdioType::kAttach, 0, 0, protocol::encode(attach));
-  }
+  if (std::exchange(attach_due_, false)) return compose_attach();
   if (!attached_) return;
+  compose_window();
   compose_acks();
   compose_input();
   if (exit_here_ && done() && !exit_ack_sent_) {
     exit_ack_sent_ = true;
     put(StdioType::kExitAck, 0, 0);
   }
+}
+
+void StdioClient::compose_attach() {
+  StdioAttach attach;
+  attach.session = options_.session;
+  attach.flags = StdioAttach::kWantOutput | (options_.want_input ? StdioAttach::kWantStdin : 0U);
+  attach.writer = options_.writer;
+  const bool oldest = options_.from_oldest && !ever_attached_;
+  attach.stdout_offset = oldest ? StdioAttach::kFromOldest : outputs_[0].written();
+  attach.stderr_offset = oldest ? StdioAttach::kFromOldest : outputs_[1].written();
+  attach.rows = options_.rows;
+  attach.columns = options_.columns;
+  window_due_ = options_.repaint && !ever_attached_ && attach.rows != 0;
+  if (window_due_) ++attach.rows;
+  put(StdioType::kAttach, 0, 0, protocol::encode(attach));
+}
+
+void StdioClient::compose_window() {
+  if (!std::exchange(window_due_, false)) return;
+  std::string size;
+  protocol::put(size, options_.rows);
+  protocol::put(size, options_.columns);
+  put(StdioType::kResize, 0, 0, size);
 }
 
 void StdioClient::compose_acks() {

@@ -30,7 +30,10 @@ class StdioClient {
     uint32_t session = 0;  // 0: the primary
     std::array<std::byte, 16> writer{};
     bool want_input = false;
-    bool from_oldest = false;  // else from byte 0, and what is gone counts as dropped
+    bool from_oldest = false;        // else from byte 0, and what is gone counts as dropped
+    uint16_t rows = 0, columns = 0;  // of our window; 0: of no interest
+    // Begins with another window size, so that whatever fills the screen paints it again.
+    bool repaint = false;
   };
   enum class Output : uint8_t { kStdout = 0, kStderr = 1 };
 
@@ -53,14 +56,31 @@ class StdioClient {
   // Output, in order, each byte once. Call written() after the write to the descriptor returned.
   std::string_view pending(Output stream) const;
   void written(Output stream, size_t size);
-  // Bytes that the agent had given up before we came for them.
+  // Bytes that nobody had any more.
   uint64_t dropped() const { return dropped_; }
+
+  // The agent no longer holds what comes next, up to this offset: nothing more is taken from the
+  // connection until fill() or give_up() have come so far. Then call on_bytes(), with nothing if
+  // need be.
+  std::optional<uint64_t> missing_until(Output stream) const;
+  uint64_t received(Output stream) const { return state(stream).received; }
+  size_t output_room(Output stream) const;
+  // The bytes from received() on, from elsewhere.
+  void fill(Output stream, std::string_view bytes);
+  // Nobody has anything before `offset`.
+  void give_up(Output stream, uint64_t offset);
+  // received() means something: false before the first attach of one who begins where others were.
+  bool knows_its_place() const { return ever_attached_ || !options_.from_oldest; }
 
   // Input: how much may be pushed now; nothing until the session takes input and after it stopped.
   size_t input_room() const;
   bool input_open() const { return input_open_; }
+  bool input_waits() const { return input_open_ && !held_.empty(); }  // for acknowledgement
   void push_input(std::string_view bytes);
   void end_input() { input_ended_ = true; }
+
+  // Our window has another size now.
+  void set_window(uint16_t rows, uint16_t columns);
 
   bool attached() const { return attached_; }  // on the present connection
   bool tty() const { return tty_; }
@@ -78,6 +98,7 @@ class StdioClient {
     uint64_t received = 0;  // every byte below has come, or is known to be dropped
     uint64_t seen = 0;      // this connection has brought everything below
     uint64_t acked = 0;     // on this connection
+    uint64_t gap_end = 0;   // beyond `received`: what lies between is not the agent's to give
     bool ended_here = false;
     std::string queue;
     size_t start = 0;  // of the queue's first byte not yet written
@@ -87,6 +108,9 @@ class StdioClient {
     uint64_t ack() const { return written() < seen ? written() : seen; }
   };
 
+  const OutputState& state(Output stream) const { return outputs_[static_cast<size_t>(stream)]; }
+  bool gap_open() const;
+  void take(OutputState& output, std::string_view bytes);
   bool on_frame(const protocol::StdioReader::Frame& frame);
   bool on_attached(std::string_view payload);
   bool place_input(const protocol::StdioAttached& attached);
@@ -96,12 +120,15 @@ class StdioClient {
   bool on_exit(std::string_view payload);
   void drop_input(uint64_t accepted);
   void compose();
+  void compose_attach();
+  void compose_window();
   void compose_acks();
   void compose_input();
   void put(protocol::StdioType type, size_t stream, uint64_t offset, std::string_view payload = {});
   uint64_t input_end() const { return input_accepted_ + held_.size(); }
 
   Options options_;
+  bool window_due_ = false;
   bool attach_due_ = false, attached_ = false, ever_attached_ = false, tty_ = false;
   protocol::StdioReader reader_;
   std::array<OutputState, 2> outputs_;

@@ -20,6 +20,7 @@ using protocol::pb::ContainerVm;
 
 constexpr size_t kMaxEnvFile = 1U << 20U;
 constexpr uint64_t kNsPerMs = 1000000;
+constexpr uint32_t kMsPerS = 1000;
 
 Status check_key(std::string_view key, const std::string& where) {
   if (key.empty()) return make_error(EINVAL, "environment", where, "no variable name before '='");
@@ -60,18 +61,24 @@ Status apply_variable(std::vector<std::string>& env, const std::string& entry,
   return {};
 }
 
+Status apply_options(std::vector<std::string>& env, const std::vector<std::string>& files,
+                     const std::vector<std::string>& entries) {
+  for (const std::string& path : files) {
+    ASSIGN_OR_RETURN(const auto lines, read_env_file(path));
+    for (const std::string& line : lines) RETURN_IF_ERROR(apply_variable(env, line, path));
+  }
+  for (const std::string& entry : entries) {
+    RETURN_IF_ERROR(apply_variable(env, entry, "-e '" + entry + "'"));
+  }
+  return {};
+}
+
 Result<std::vector<std::string>> merge_env(const ImageConfig& image, const RunOptions& options) {
   std::vector<std::string> env;
   for (const std::string& entry : image.env) {
     if (entry.find('=') != std::string::npos) set_variable(env, entry);
   }
-  for (const std::string& path : options.env_files) {
-    ASSIGN_OR_RETURN(const auto lines, read_env_file(path));
-    for (const std::string& line : lines) RETURN_IF_ERROR(apply_variable(env, line, path));
-  }
-  for (const std::string& entry : options.env) {
-    RETURN_IF_ERROR(apply_variable(env, entry, "-e '" + entry + "'"));
-  }
+  RETURN_IF_ERROR(apply_options(env, options.env_files, options.env));
   return env;
 }
 
@@ -113,7 +120,48 @@ void set_health(ContainerVm& config, const ImageConfig& image, const RunOptions&
   health->set_retries(check.retries);
 }
 
+// Nobody restarts a containerVM but its own agent, so what Docker does when its daemon starts has
+// no counterpart, and `unless-stopped` is `always`.
+Status set_restart(ContainerVm& config, const std::string& text) {
+  using Policy = tether::v1::RestartPolicy;
+  constexpr std::string_view kOnFailure = "on-failure";
+  if (text.empty() || text == "no") return {};
+  auto* policy = config.mutable_restart();
+  if (text == "always" || text == "unless-stopped") {
+    policy->set_kind(Policy::ALWAYS);
+    return {};
+  }
+  policy->set_kind(Policy::ON_FAILURE);
+  if (text == kOnFailure) return {};
+  uint32_t retries = 0;
+  const char* end = text.data() + text.size();
+  if (text.starts_with(std::string(kOnFailure) + ":")) {
+    const auto parsed = std::from_chars(text.data() + kOnFailure.size() + 1, end, retries);
+    if (parsed.ec == std::errc() && parsed.ptr == end) {
+      policy->set_max_retries(retries);
+      return {};
+    }
+  }
+  return make_error(EINVAL, "--restart", "'" + text + "'",
+                    "want no, on-failure, on-failure:N, always or unless-stopped");
+}
+
+Status set_log_policy(ContainerVm& config, const std::string& text) {
+  if (text != "block" && text != "drop") {
+    return make_error(EINVAL, "--log-policy", "'" + text + "'", "want block or drop");
+  }
+  if (text == "drop") config.mutable_journal()->set_output_policy(tether::v1::DROP);
+  return {};
+}
+
 }  // namespace
+
+Result<std::vector<std::string>> collect_env(const std::vector<std::string>& env_files,
+                                             const std::vector<std::string>& env) {
+  std::vector<std::string> out;
+  RETURN_IF_ERROR(apply_options(out, env_files, env));
+  return out;
+}
 
 Result<std::vector<std::string>> read_env_file(const std::string& path) {
   ASSIGN_OR_RETURN(const std::string content, common::read_file(path, kMaxEnvFile));
@@ -137,6 +185,12 @@ Result<std::vector<std::string>> read_env_file(const std::string& path) {
     lines.emplace_back(line);
   }
   return lines;
+}
+
+// Docker says xterm, whatever the terminal is; programs know better what to do with the truth.
+std::string terminal_type() {
+  const char* own = ::getenv("TERM");
+  return own != nullptr && *own != '\0' ? own : "xterm";
 }
 
 Result<int> parse_signal(const std::string& text) {
@@ -209,7 +263,7 @@ Result<ContainerVm> make_container_config(const ImageConfig& image, const RunOpt
     return std::any_of(env.begin(), env.end(), [&](const auto& e) { return e.starts_with(key); });
   };
   if (!has("HOSTNAME=")) env.push_back("HOSTNAME=" + config.hostname());
-  if (options.tty && !has("TERM=")) env.emplace_back("TERM=xterm");
+  if (options.tty && !has("TERM=")) env.push_back("TERM=" + terminal_type());
   for (const auto& entry : env) session->add_env(entry);
   session->set_working_dir(options.working_dir.value_or(image.working_dir));
   if (!session->working_dir().empty() && session->working_dir().front() != '/') {
@@ -224,6 +278,13 @@ Result<ContainerVm> make_container_config(const ImageConfig& image, const RunOpt
     ASSIGN_OR_RETURN(const int number, parse_signal(stop_signal));
     session->set_stop_signal(static_cast<uint32_t>(number));
   }
+  if (options.stop_timeout_s) {
+    // In the schema 0 stands for the default.
+    const uint32_t seconds = std::min(*options.stop_timeout_s, UINT32_MAX / kMsPerS);
+    config.set_stop_grace_ms(std::max(1U, seconds * kMsPerS));
+  }
+  RETURN_IF_ERROR(set_restart(config, options.restart));
+  RETURN_IF_ERROR(set_log_policy(config, options.log_policy));
   set_health(config, image, options);
   return config;
 }

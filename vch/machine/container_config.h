@@ -1,6 +1,7 @@
 // From an image and a command line to a ContainerVm message, by Docker's rules.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -27,6 +28,9 @@ struct RunOptions {
   bool no_healthcheck = false;
   bool open_stdin = false;
   bool tty = false;
+  std::optional<uint32_t> stop_timeout_s;
+  std::string restart = "no";        // on-failure[:N], always, unless-stopped
+  std::string log_policy = "block";  // or "drop": when output has nowhere to go
 };
 
 // The message without id, name, secrets and disks. Errors name the flag or the image's field.
@@ -34,8 +38,16 @@ common::Result<protocol::pb::ContainerVm> make_container_config(const ImageConfi
                                                                 const RunOptions& options,
                                                                 const std::string& id);
 
+// `env_files`, then `env`, as in RunOptions: what they set, without an image. A variable that the
+// caller does not have either is left out.
+common::Result<std::vector<std::string>> collect_env(const std::vector<std::string>& env_files,
+                                                     const std::vector<std::string>& env);
+
 // Docker's env file: KEY=VALUE or KEY a line, '#' comments, no quoting.
 common::Result<std::vector<std::string>> read_env_file(const std::string& path);
+
+// What $TERM should be in a session with a terminal: ours, or xterm.
+std::string terminal_type();
 
 // "SIGTERM", "term", "15", "RTMIN+3".
 common::Result<int> parse_signal(const std::string& text);

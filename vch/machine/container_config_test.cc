@@ -85,6 +85,62 @@ TEST(Environment, BadEntriesAreNamedWithTheirPlace) {
   EXPECT_EQ(env_of({}, options)[1], "open /nonexistent/env: No such file or directory");
 }
 
+TEST(Environment, OfATerminalSaysWhatItIs) {
+  RunOptions options;
+  EXPECT_EQ(env_of({}, options), Words{});
+  options.tty = true;
+  ::setenv("TERM", "vt220", 1);
+  EXPECT_EQ(env_of({}, options), Words{"TERM=vt220"});
+  ::unsetenv("TERM");
+  EXPECT_EQ(env_of({}, options), Words{"TERM=xterm"});
+  options.env = {"TERM=dumb"};
+  EXPECT_EQ(env_of({}, options), Words{"TERM=dumb"});
+}
+
+TEST(Restart, IsDockers) {
+  using Policy = tether::v1::RestartPolicy;
+  ImageConfig image;
+  image.cmd = {"x"};
+  const auto restart = [&image](const std::string& text) {
+    RunOptions options;
+    options.restart = text;
+    return make_container_config(image, options, kId);
+  };
+  EXPECT_FALSE(restart("no")->has_restart());
+  EXPECT_EQ(restart("always")->restart().kind(), Policy::ALWAYS);
+  EXPECT_EQ(restart("unless-stopped")->restart().kind(), Policy::ALWAYS);
+  EXPECT_EQ(restart("on-failure")->restart().kind(), Policy::ON_FAILURE);
+  EXPECT_EQ(restart("on-failure")->restart().max_retries(), 0U);
+  EXPECT_EQ(restart("on-failure:7")->restart().max_retries(), 7U);
+  for (const char* bad : {"yes", "on-failure:", "on-failure:x", "on-failure:-1", "always:2"}) {
+    EXPECT_TRUE(restart(bad).has_error()) << bad;
+  }
+}
+
+TEST(StopTimeout, OfZeroIsNotTheDefault) {
+  ImageConfig image;
+  image.cmd = {"x"};
+  RunOptions options;
+  EXPECT_EQ(make_container_config(image, options, kId)->stop_grace_ms(), 0U);
+  options.stop_timeout_s = 3;
+  EXPECT_EQ(make_container_config(image, options, kId)->stop_grace_ms(), 3000U);
+  options.stop_timeout_s = 0;
+  EXPECT_EQ(make_container_config(image, options, kId)->stop_grace_ms(), 1U);
+}
+
+TEST(LogPolicy, IsBlockOrDrop) {
+  ImageConfig image;
+  image.cmd = {"x"};
+  RunOptions options;
+  EXPECT_EQ(make_container_config(image, options, kId)->journal().output_policy(),
+            tether::v1::BLOCK);
+  options.log_policy = "drop";
+  EXPECT_EQ(make_container_config(image, options, kId)->journal().output_policy(),
+            tether::v1::DROP);
+  options.log_policy = "keep";
+  EXPECT_TRUE(make_container_config(image, options, kId).has_error());
+}
+
 TEST(Signal, IsTakenByNameOrNumber) {
   EXPECT_EQ(*parse_signal("SIGTERM"), SIGTERM);
   EXPECT_EQ(*parse_signal("usr1"), SIGUSR1);

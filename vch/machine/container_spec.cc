@@ -32,7 +32,9 @@ std::string to_json(const ContainerSpec& spec) {
                      {"accelerator", spec.accelerator},
                      {"iso", spec.iso},
                      {"link", spec.link},
-                     {"volumes", spec.volumes}};
+                     {"volumes", spec.volumes},
+                     {"journal_max_size", spec.journal_max_size},
+                     {"journal_max_files", spec.journal_max_files}};
   // Arguments are bytes, JSON is Unicode: what is not becomes U+FFFD here, in what is shown; the
   // machine gets its own from config.pb.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -57,6 +59,8 @@ common::Result<ContainerSpec> parse_container_spec(std::string_view text,
     spec.iso = json.value("iso", spec.iso);
     spec.link = json.value("link", spec.link);
     spec.volumes = json.value("volumes", spec.volumes);
+    spec.journal_max_size = json.value("journal_max_size", spec.journal_max_size);
+    spec.journal_max_files = json.value("journal_max_files", spec.journal_max_files);
     return spec;
   } catch (const Json::exception&) {
     return common::make_error(EBADMSG, "read", object,

@@ -1,11 +1,8 @@
 #include "vch/machine/container_state.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 
-#include "common/io.h"
+#include "vch/machine/container_journal.h"
 #include "vch/machine/life.h"
 #include "vch/machine/machine.h"
 
@@ -13,14 +10,10 @@ namespace vch {
 namespace {
 
 using common::Result;
-using common::Status;
 using protocol::EventKind;
 using protocol::JournalRecord;
 using Phase = ContainerState::Phase;
 
-// More than any record, so that a full window always holds a whole one or bytes to skip.
-constexpr size_t kWindow = 256U << 10U;
-static_assert(kWindow > 2 * (protocol::kJournalHeaderSize + protocol::kJournalMaxPayload));
 constexpr size_t kMostText = 4096;
 constexpr int kMachineFailed = 125;
 constexpr uint32_t kMostCode = 255;
@@ -44,13 +37,24 @@ class Story {
         fail(record);
         break;
       case EventKind::kSessionStarted:
-        if (primary_ != 0) break;  // An exec session's.
+        if (primary_ != 0 && record.session != primary_) break;  // An exec session's.
         primary_ = record.session;
         state_.started_ns = wall;
         state_.pid = record.value;
+        state_.restarting = false;
+        forget_end();
+        break;
+      case EventKind::kRestarting:
+        state_.restarting = true;
+        state_.restarts = record.value;
+        break;
+      case EventKind::kPaused:
+      case EventKind::kUnpaused:
+        state_.paused = record.kind == EventKind::kPaused;
         break;
       case EventKind::kSessionExited:
-        if (record.session != primary_) break;
+        if (primary_ != 0 && record.session != primary_) break;
+        state_.restarting = false;
         state_.exit_code = static_cast<int>(std::min(record.value, kMostCode));
         state_.exit_signal = static_cast<int>(std::min(record.extra, kMostCode));
         state_.finished_ns = wall;
@@ -67,9 +71,7 @@ class Story {
       case EventKind::kPowerOff:
         state_.powered_off = true;
         break;
-      case EventKind::kLinkDied:
-      case EventKind::kOutput:
-      case EventKind::kGap:
+      default:
         break;
     }
     last_ns_ = wall;
@@ -78,7 +80,10 @@ class Story {
   ContainerState end(bool running, bool ever_started) && {
     if (running) {
       const bool begun = state_.started_ns != 0 || state_.failure || state_.powered_off;
-      state_.phase = begun ? Phase::kRunning : Phase::kStarting;
+      state_.phase = !begun              ? Phase::kStarting
+                     : state_.restarting ? Phase::kRestarting
+                     : state_.paused     ? Phase::kPaused
+                                         : Phase::kRunning;
     } else if (heard_ || ever_started) {
       state_.phase = Phase::kExited;
       if (!state_.exit_code) state_.exit_code = kMachineFailed;
@@ -106,29 +111,18 @@ class Story {
     state_.finished_ns = static_cast<int64_t>(record.wall_ns);
   }
 
+  void forget_end() {
+    state_.exit_code.reset();
+    state_.exit_signal = 0;
+    state_.end_known = false;
+    state_.finished_ns = 0;
+  }
+
   ContainerState state_;
   uint32_t primary_ = 0;
   int64_t last_ns_ = 0;
   bool heard_ = false;
 };
-
-Status read_journal(int fd, const std::string& path, Story& story) {
-  std::string window;
-  for (;;) {
-    const size_t kept = window.size();
-    window.resize(kWindow);
-    ssize_t n = 0;
-    do {
-      n = ::read(fd, window.data() + kept, kWindow - kept);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0) return common::errno_error("read journal", path);
-    if (n == 0) return {};  // What is left is torn, or still on its way.
-    window.resize(kept + static_cast<size_t>(n));
-    protocol::JournalReader reader(window);
-    while (const auto record = reader.next()) story.hear(*record);
-    window.erase(0, reader.position());
-  }
-}
 
 }  // namespace
 
@@ -140,19 +134,19 @@ std::string ContainerState::Failure::message() const {
 Result<ContainerState> read_state(const Container& container) {
   // The lock first: when nobody lives then, nobody writes to the journal after.
   const bool running = machine_running(container);
-  const std::string path = container.file("journal");
+  ASSIGN_OR_RETURN(auto options, journal_of_life(container));
+  options.skip_output = true;
+  ASSIGN_OR_RETURN(JournalStream records, JournalStream::open(container.directory, options));
+  if (!running) records.close();
   Story story;
-  const auto journal = common::open_file(path, O_RDONLY);
-  ASSIGN_OR_RETURN(const auto life, read_life(container));
-  if (journal.has_value()) {
-    if (life && ::lseek(journal->get(), static_cast<off_t>(life->journal_offset), SEEK_SET) < 0) {
-      return common::errno_error("seek in journal", path);
-    }
-    RETURN_IF_ERROR(read_journal(journal->get(), path, story));
-  } else if (journal.error().code != std::errc::no_such_file_or_directory) {
-    return journal.error();
+  for (;;) {
+    ASSIGN_OR_RETURN(const auto entry, records.next());
+    if (!entry) break;
+    story.hear(entry->record);
   }
-  return std::move(story).end(running, journal.has_value() || life);
+  ASSIGN_OR_RETURN(const auto files, list_journal_files(container.directory));
+  ASSIGN_OR_RETURN(const auto life, read_life(container));
+  return std::move(story).end(running, !files.empty() || life);
 }
 
 const char* phase_name(ContainerState::Phase phase) {
@@ -163,6 +157,10 @@ const char* phase_name(ContainerState::Phase phase) {
       return "starting";
     case Phase::kRunning:
       return "running";
+    case Phase::kPaused:
+      return "paused";
+    case Phase::kRestarting:
+      return "restarting";
     case Phase::kExited:
       break;
   }

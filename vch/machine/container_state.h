@@ -13,7 +13,7 @@
 namespace vch {
 
 struct ContainerState {
-  enum class Phase : uint8_t { kCreated, kStarting, kRunning, kExited };
+  enum class Phase : uint8_t { kCreated, kStarting, kRunning, kPaused, kRestarting, kExited };
   Phase phase = Phase::kCreated;
   struct Failure {
     protocol::Stage stage{};
@@ -34,6 +34,9 @@ struct ContainerState {
   uint32_t link_starts = 0;
   int64_t started_ns = 0, finished_ns = 0;  // since 1970, by the guest's clock; 0: not yet
   uint32_t pid = 0;
+  bool paused = false;
+  bool restarting = false;  // between two runs of the command
+  uint32_t restarts = 0;    // by the restart policy
 };
 
 // Reads the journal (bounded memory whatever its size). A machine that ended without a word is

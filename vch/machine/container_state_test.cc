@@ -164,6 +164,38 @@ TEST_F(State, MixesUpNoOtherSessionWithThePrimary) {
   EXPECT_FALSE(state().failure.has_value());
 }
 
+TEST_F(State, TellsPausesAndRestarts) {
+  live();
+  boot();
+  started();
+  write({.kind = EventKind::kPaused, .session = 1, .payload = {}});
+  EXPECT_EQ(state().phase, Phase::kPaused);
+  write({.kind = EventKind::kUnpaused, .session = 1, .payload = {}});
+  EXPECT_EQ(state().phase, Phase::kRunning);
+  exited(3);
+  write({.kind = EventKind::kRestarting, .session = 1, .value = 1, .extra = 100, .payload = {}});
+  auto between = state();
+  EXPECT_EQ(between.phase, Phase::kRestarting);
+  EXPECT_EQ(between.exit_code, 3) << "of the run before";
+  started();
+  const auto again = state();
+  EXPECT_EQ(again.phase, Phase::kRunning);
+  EXPECT_EQ(again.restarts, 1U);
+  EXPECT_FALSE(again.exit_code.has_value());
+  EXPECT_FALSE(again.end_known);
+  exited(4);
+  machine_.reset();
+  EXPECT_EQ(state().exit_code, 4);
+}
+
+TEST_F(State, AnEndWithoutAStartIsOneThatWasHeld) {
+  boot();
+  exited(143, 15);
+  EXPECT_EQ(state().phase, Phase::kExited);
+  EXPECT_EQ(state().exit_code, 143);
+  EXPECT_TRUE(state().end_known);
+}
+
 TEST_F(State, TellsHealthAndLink) {
   live();
   boot();

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <span>
 #include <tuple>
@@ -131,6 +132,12 @@ std::string describe_choice(const std::vector<Container>& containers) {
 
 }  // namespace
 
+Result<protocol::pb::ContainerVm> read_config(const Container& container) {
+  ASSIGN_OR_RETURN(const std::string bytes,
+                   common::read_file(container.file("config.pb"), protocol::kMaxConfigSize));
+  return protocol::parse_config(bytes);
+}
+
 Result<Container> ContainerStore::create(ContainerSpec spec, protocol::pb::ContainerVm config,
                                          const std::string& image_disk, uint64_t writable_size) {
   if (!spec.name.empty()) RETURN_IF_ERROR(check_name("container", spec.name));
@@ -141,6 +148,10 @@ Result<Container> ContainerStore::create(ContainerSpec spec, protocol::pb::Conta
   if (!is_id(spec.id)) return make_error(EINVAL, "container id", "'" + spec.id + "'");
   if (spec.created_ns == 0) spec.created_ns = now_ns();
   ASSIGN_OR_RETURN(*config.mutable_secrets()->mutable_link_key(), random_bytes(kKeySize));
+  ASSIGN_OR_RETURN(const std::string secret, random_bytes(sizeof(uint32_t)));
+  uint32_t check_secret = 0;
+  std::memcpy(&check_secret, secret.data(), sizeof check_secret);
+  config.mutable_journal()->set_check_secret(check_secret);
   config.set_id(spec.id);
 
   Container making;

@@ -2,11 +2,14 @@
 //
 // container.json   ContainerSpec, written once at creation, atomically
 // config.pb        the ContainerVm message for fw_cfg, with the link key: mode 0600
+// boot.pb          the same with what holds for one life alone, where there is something
 // image.squashfs   hard link to the image disk (a copy across file systems)
 // writable.ext4    its own writable disk, sparse
-// journal, console.log, qemu.log, qemu.pid   QEMU's
+// journal, journal.N   journal/journal_files.h
+// console.log, console.log.1, qemu.log, qemu.pid   QEMU's
 // machine.lock     held by QEMU for life     shim.lock     held by the shim for life
 // link.sock, qmp.sock   QEMU's        shim.sock   the shim's (shim/shim.h)
+// vsock.sock, vsock-device.sock, vsock.log   vhost-device-vsock's (vsock_device.h)
 #pragma once
 
 #include <cstdint>
@@ -39,8 +42,10 @@ struct ContainerSpec {
   uint32_t cpus = 1;
   std::string accelerator = "auto";    // auto, kvm, tcg
   std::string iso;                     // the bootstrap ISO
-  std::string link = "virtio-serial";  // or "uart": what the link is in the machine
+  std::string link = "virtio-serial";  // or "uart", "vsock": what the link is in the machine
   std::vector<VolumeMount> volumes;
+  uint64_t journal_max_size = uint64_t{64} << 20U;  // bytes of one journal file, about
+  uint32_t journal_max_files = 3;
 };
 
 struct Container {
@@ -48,6 +53,9 @@ struct Container {
   std::string directory;
   std::string file(const char* name) const { return directory + "/" + name; }
 };
+
+// config.pb, parsed.
+common::Result<protocol::pb::ContainerVm> read_config(const Container& container);
 
 class ContainerStore {
  public:

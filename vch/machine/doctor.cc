@@ -12,6 +12,7 @@
 #include "vch/machine/machine.h"
 #include "vch/machine/program.h"
 #include "vch/machine/qemu_command.h"
+#include "vch/machine/vsock_device.h"
 
 namespace vch {
 namespace {
@@ -54,15 +55,20 @@ Finding examine_accelerator(KvmProbe& probe) {
 }
 
 Finding examine_vsock(const std::string& root) {
-  const std::string path = root + "/dev/vhost-vsock";
+  const std::string subject = "vsock links";
+  const std::string path = root + kVhostVsock;
   if (::access(path.c_str(), R_OK | W_OK) == 0) {
-    return {Level::kGood, "vhost-vsock", path + " can be used", ""};
+    return {Level::kGood, subject, path + " can be used", ""};
   }
   const auto error = common::errno_error("open", path);
+  if (const auto program = find_vsock_program(); program.has_value()) {
+    return {Level::kGood, subject, "by " + *program + ", without " + path, ""};
+  }
   const bool missing = error.code == std::errc::no_such_file_or_directory;
-  return {Level::kWarning, "vhost-vsock", error.message() + "; links go by virtio-serial",
-          missing ? "nothing needs it; for vsock links, as root: modprobe vhost_vsock"
-                  : "nothing needs it; for vsock links, as root: usermod -aG kvm " + account()};
+  return {Level::kWarning, subject,
+          error.message() + "; and no program " + kVsockProgram + ": --link vsock cannot be had",
+          "nothing else needs it; `scripts/setup run` fetches the program, or as root: " +
+              (missing ? "modprobe vhost_vsock" : "usermod -aG kvm " + account())};
 }
 
 struct Needed {

@@ -11,12 +11,12 @@ namespace vch {
 struct Finding {
   enum class Level { kGood, kWarning, kBad };  // kBad: containerVMs cannot run
   Level level = Level::kGood;
-  std::string subject;  // "accelerator", "vhost-vsock", "programs", "disk space", ...
+  std::string subject;  // "accelerator", "vsock links", "programs", "disk space", ...
   std::string text;     // what was found
   std::string advice;   // what to do; empty when nothing
 };
 
-// Accelerator (runs the probe), vhost-vsock, programs and their versions, bootstrap ISO, disk
+// Accelerator (runs the probe), vsock links, programs and their versions, bootstrap ISO, disk
 // space, permissions of the state directory and of /dev/kvm.
 std::vector<Finding> examine_host(const StateDir& state, const std::string& iso);
 

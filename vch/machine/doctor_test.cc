@@ -33,7 +33,7 @@ TEST_F(Doctor, FindsAGoodHostGood) {
     EXPECT_EQ(found.text.find('\n'), std::string::npos) << found.text;
   }
   EXPECT_EQ(finding("accelerator").level, Level::kGood);
-  EXPECT_EQ(finding("vhost-vsock").level, Level::kGood);
+  EXPECT_EQ(finding("vsock links").level, Level::kGood);
   EXPECT_THAT(finding("programs", "mke2fs").text, HasSubstr("1."));
   EXPECT_THAT(finding("programs", "qemu").text, HasSubstr("version"));
 }
@@ -75,9 +75,24 @@ TEST_F(Doctor, SaysWhereTheIsoWasLookedFor) {
   EXPECT_THAT(iso.advice, HasSubstr("scripts/run --build-only"));
 }
 
-TEST_F(Doctor, SaysThatVsockIsNotNeeded) {
-  EXPECT_EQ(finding("vhost-vsock").level, Level::kWarning);
-  EXPECT_THAT(finding("vhost-vsock").advice, HasSubstr("nothing needs it"));
+TEST_F(Doctor, SaysWhatCarriesVsockLinksAndThatNothingElseNeedsIt) {
+  const std::string path = ::getenv("PATH");
+  const char* cache = ::getenv("XDG_CACHE_HOME");
+  const std::string before = cache == nullptr ? "" : cache;
+  ::setenv("PATH", "/nowhere", 1);
+  ::setenv("XDG_CACHE_HOME", scratch_.c_str(), 1);
+  const auto none = finding("vsock links");
+  const std::string tools = scratch_ + "/tether/tools/bin";
+  std::filesystem::create_directories(tools);
+  ASSERT_EQ(::chmod(make_file("tether/tools/bin/vhost-device-vsock", 0).c_str(), 0755), 0);
+  const auto program = finding("vsock links");
+  ::setenv("PATH", path.c_str(), 1);
+  ::setenv("XDG_CACHE_HOME", before.c_str(), 1);
+  EXPECT_EQ(none.level, Level::kWarning);
+  EXPECT_THAT(none.text, HasSubstr("no program vhost-device-vsock"));
+  EXPECT_THAT(none.advice, HasSubstr("nothing else needs it; `scripts/setup run`"));
+  EXPECT_EQ(program.level, Level::kGood);
+  EXPECT_THAT(program.text, HasSubstr(tools));
 }
 
 TEST_F(Doctor, WarnsOfAStateDirectoryThatOthersCanRead) {

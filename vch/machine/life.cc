@@ -9,7 +9,10 @@ namespace vch {
 using Json = nlohmann::ordered_json;
 
 common::Status write_life(const Container& container, const Life& life) {
-  const Json json = {{"journal_offset", life.journal_offset}, {"accelerator", life.accelerator}};
+  const Json json = {{"journal_file", life.journal.file},
+                     {"journal_offset", life.journal.offset},
+                     {"accelerator", life.accelerator},
+                     {"vsock_cid", life.vsock_cid}};
   return common::write_file_atomically(container.file("life.json"), json.dump() + "\n", 0600);
 }
 
@@ -23,8 +26,10 @@ common::Result<std::optional<Life>> read_life(const Container& container) {
   try {
     const Json json = Json::parse(*text);
     Life life;
-    life.journal_offset = json.at("journal_offset").get<uint64_t>();
+    life.journal.file = json.value("journal_file", life.journal.file);
+    life.journal.offset = json.at("journal_offset").get<uint64_t>();
     life.accelerator = json.at("accelerator").get<std::string>();
+    life.vsock_cid = json.value("vsock_cid", life.vsock_cid);
     return std::optional<Life>(life);
   } catch (const Json::exception&) {
     return common::make_error(EBADMSG, "read", path, "damaged; the next start writes it anew");

@@ -6,13 +6,15 @@
 #include <string>
 
 #include "common/result.h"
+#include "vch/journal/journal_files.h"
 #include "vch/machine/container_store.h"
 
 namespace vch {
 
 struct Life {
-  uint64_t journal_offset = 0;  // where this life's records begin in the journal
-  std::string accelerator;      // "kvm" or "tcg": what was chosen
+  JournalPosition journal;  // where this life's records begin
+  std::string accelerator;  // "kvm" or "tcg": what was chosen
+  uint32_t vsock_cid = 0;   // of link "vsock": the kernel's address for it, 0: vsock.sock
 };
 
 common::Status write_life(const Container& container, const Life& life);

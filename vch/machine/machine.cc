@@ -10,6 +10,8 @@
 #include <charconv>
 
 #include "common/io.h"
+#include "protocol/config.h"
+#include "vch/machine/container_journal.h"
 #include "vch/machine/life.h"
 #include "vch/machine/lock.h"
 #include "vch/machine/machine_wait.h"
@@ -18,6 +20,7 @@
 #include "vch/machine/qemu_process.h"
 #include "vch/machine/qmp.h"
 #include "vch/machine/volume_store.h"
+#include "vch/machine/vsock_device.h"
 
 namespace vch {
 namespace {
@@ -75,15 +78,31 @@ Result<UniqueFd> lock_volume(const Container& container, const VolumeMount& moun
                     "in use by " + user_of_volume(container, mount, state));
 }
 
-// The last of QEMU's words since it was started, without its own name in front.
-std::string words_of_qemu(const Container& container, off_t from) {
+// A program's output, and where this life's begins.
+struct Log {
+  std::string path;
+  UniqueFd fd;
+  off_t begin = 0;
+};
+
+Result<Log> open_log(const Container& container, const char* name) {
+  Log log;
+  log.path = container.file(name);
+  ASSIGN_OR_RETURN(log.fd, common::open_file(log.path, O_WRONLY | O_CREAT | O_APPEND, 0600));
+  log.begin = ::lseek(log.fd.get(), 0, SEEK_END);
+  return log;
+}
+
+// The program's last words since it was started, without its own name in front.
+std::string last_words(const Log& log, const std::string& program) {
   std::string text;
-  if (const auto log = common::read_file(container.file("qemu.log")); log.has_value()) {
-    text = last_line(std::string_view(*log).substr(std::min<size_t>(log->size(), size_t(from))));
+  if (const auto all = common::read_file(log.path); all.has_value()) {
+    text =
+        last_line(std::string_view(*all).substr(std::min<size_t>(all->size(), size_t(log.begin))));
   }
-  const std::string prefix = std::string(kQemu) + ": ";
+  const std::string prefix = program + ": ";
   if (text.starts_with(prefix)) text.erase(0, prefix.size());
-  return text.empty() ? "it ended without a word; see " + container.file("qemu.log") : text;
+  return text.empty() ? "it ended without a word; see " + log.path : text;
 }
 
 std::optional<int> read_pid(const Container& container) {
@@ -121,17 +140,85 @@ Status wait_until_up(UniqueFd monitor) {
 }  // namespace
 
 // Nobody writes to the journal now: we hold the machine's lock.
-static Status begin_life(const Container& container, bool kvm) {
+static Status begin_life(const Container& container, QemuInputs& inputs) {
   Life life;
-  struct stat journal {};
-  if (::stat(container.file("journal").c_str(), &journal) == 0) {
-    life.journal_offset = static_cast<uint64_t>(journal.st_size);
-  }
-  life.accelerator = kvm ? "kvm" : "tcg";
+  ASSIGN_OR_RETURN(const auto journal, whole_journal(container));
+  RETURN_IF_ERROR(cut_torn_tail(container.directory, journal.secret));
+  ASSIGN_OR_RETURN(life.journal, journal_end(container.directory));
+  inputs.journal = journal_file_name(life.journal.file);
+  life.accelerator = inputs.kvm ? "kvm" : "tcg";
+  life.vsock_cid = inputs.vsock_cid;
   return write_life(container, life);
 }
 
-Status start_machine(const Container& container, const StateDir& state, bool kvm) {
+static Status add_volumes(const Container& container, const StateDir& state, QemuInputs& inputs,
+                          std::vector<UniqueFd>& inherited) {
+  for (const VolumeMount& mount : container.spec.volumes) {
+    ASSIGN_OR_RETURN(const Volume volume, VolumeStore(state).find(mount.volume));
+    ASSIGN_OR_RETURN(auto lock, lock_volume(container, mount, volume, state));
+    inherited.push_back(std::move(lock));
+    inputs.volume_disks.push_back(volume.disk);
+  }
+  return {};
+}
+
+// QEMU's vsocket, and what else must run for it; `machine_lock` is held by all of it.
+static Status add_vsock(const Container& container, int machine_lock, QemuInputs& inputs,
+                        std::vector<UniqueFd>& inherited, std::optional<Companion>& companion) {
+  ASSIGN_OR_RETURN(auto device, open_vsock_device(container.spec.id));
+  inputs.vsock = device.fd.get();
+  inputs.vsock_cid = device.cid;
+  inherited.push_back(std::move(device.fd));
+  if (device.program.empty()) return {};
+  // Those of a life before this one would look as if somebody listened.
+  for (const char* socket : {kVsockSocket, kVsockDeviceSocket}) {
+    if (::unlink(container.file(socket).c_str()) != 0 && errno != ENOENT) {
+      return common::errno_error("remove", container.file(socket));
+    }
+  }
+  companion.emplace();
+  companion->argv = vsock_program_command(device.program);
+  companion->socket = kVsockDeviceSocket;
+  companion->connection = inputs.vsock;
+  companion->kept = machine_lock;
+  return {};
+}
+
+// Why QEMU could not be executed; with a companion that ended, its words.
+static Status spawn(const Container& container, const QemuInputs& inputs, const Log& log,
+                    const std::vector<UniqueFd>& inherited, std::optional<Companion>& companion) {
+  const auto command = qemu_command(container.spec, inputs);
+  if (!companion) return spawn_qemu(command, container.directory, log.fd.get(), inherited);
+  ASSIGN_OR_RETURN(const Log its_log, open_log(container, "vsock.log"));
+  companion->log = its_log.fd.get();
+  const Status spawned =
+      spawn_qemu(command, container.directory, log.fd.get(), inherited, &*companion);
+  if (spawned.has_value() || spawned.error().code != std::errc::no_child_process) return spawned;
+  return make_error(0, "start", container.spec.name,
+                    companion->argv[0] + ": " + last_words(its_log, companion->argv[0]));
+}
+
+// The file that QEMU gives to the agent: the container's own, or one for this life. A message
+// behind another one is merged into it, so nothing needs to be understood here.
+static Result<std::string> write_boot_config(const Container& container,
+                                             const LaunchOptions& options) {
+  protocol::pb::ContainerVm more;
+  if (options.hold_until_attach) more.mutable_primary()->set_hold_until_attach(true);
+  if (options.rows != 0 && options.columns != 0) {
+    more.mutable_primary()->mutable_window()->set_rows(options.rows);
+    more.mutable_primary()->mutable_window()->set_columns(options.columns);
+  }
+  if (!more.has_primary()) return std::string("config.pb");
+  ASSIGN_OR_RETURN(std::string config,
+                   common::read_file(container.file("config.pb"), protocol::kMaxConfigSize));
+  if (config.empty()) return std::string("config.pb");
+  more.AppendToString(&config);
+  RETURN_IF_ERROR(common::write_file_atomically(container.file("boot.pb"), config, 0600));
+  return std::string("boot.pb");
+}
+
+Status start_machine(const Container& container, const StateDir& state, bool kvm,
+                     const LaunchOptions& options) {
   const std::string& name = container.spec.name;
   RETURN_IF_ERROR(check_spec(container));
   QemuInputs inputs;
@@ -144,24 +231,26 @@ Status start_machine(const Container& container, const StateDir& state, bool kvm
     return make_error(EBUSY, "start", name, "it runs already");
   }
   inherited.push_back(std::move(*alive));
-  for (const VolumeMount& mount : container.spec.volumes) {
-    ASSIGN_OR_RETURN(const Volume volume, VolumeStore(state).find(mount.volume));
-    ASSIGN_OR_RETURN(auto lock, lock_volume(container, mount, volume, state));
-    inherited.push_back(std::move(lock));
-    inputs.volume_disks.push_back(volume.disk);
+  RETURN_IF_ERROR(add_volumes(container, state, inputs, inherited));
+  std::optional<Companion> companion;
+  if (container.spec.link == "vsock") {
+    RETURN_IF_ERROR(add_vsock(container, inherited[0].get(), inputs, inherited, companion));
   }
-  RETURN_IF_ERROR(begin_life(container, kvm));
+  ASSIGN_OR_RETURN(inputs.config, write_boot_config(container, options));
+  RETURN_IF_ERROR(begin_life(container, inputs));
   ASSIGN_OR_RETURN(auto listening, listen_unix(container.directory, "qmp.sock"));
   // Queued until QEMU serves its monitor, and reset should QEMU end before.
   ASSIGN_OR_RETURN(auto monitor, connect_unix(container.directory, "qmp.sock"));
   inputs.qmp_socket = listening.get();
   inherited.push_back(std::move(listening));
-  ASSIGN_OR_RETURN(const UniqueFd log, common::open_file(container.file("qemu.log"),
-                                                         O_WRONLY | O_CREAT | O_APPEND, 0600));
-  const off_t log_end = ::lseek(log.get(), 0, SEEK_END);
-  RETURN_IF_ERROR(
-      spawn_qemu(qemu_command(container.spec, inputs), container.directory, log.get(), inherited));
+  ASSIGN_OR_RETURN(const Log log, open_log(container, "qemu.log"));
+  const Status spawned = spawn(container, inputs, log, inherited, companion);
   inherited.clear();  // QEMU's alone from here on.
+  if (spawned.has_error()) {
+    // What said so ends now, and the caller may want to remove the container.
+    (void)wait_for_machine_end(container, kKillTimeoutMs);
+    return spawned;
+  }
   const Status up = wait_until_up(std::move(monitor));
   if (up.has_value()) return {};
   const bool hangs = up.error().code == std::errc::timed_out;
@@ -171,7 +260,7 @@ Status start_machine(const Container& container, const StateDir& state, bool kvm
   if (hangs) {
     return make_error(ETIMEDOUT, "start", name, "QEMU did not come up within 60 s");
   }
-  return make_error(0, "start", name, "QEMU: " + words_of_qemu(container, log_end));
+  return make_error(0, "start", name, "QEMU: " + last_words(log, kQemu));
 }
 
 uint64_t host_memory() {

@@ -15,10 +15,17 @@ inline constexpr uint64_t kLeastMachineMemory = uint64_t{40} << 20U;
 // The host's memory in bytes: a machine of more would be killed, or kill others.
 uint64_t host_memory();
 
+// What holds for one life of a container, beside its configuration.
+struct LaunchOptions {
+  bool hold_until_attach = false;  // the command starts once somebody is attached
+  uint16_t rows = 0, columns = 0;  // of its terminal; 0: unknown
+};
+
 // Starts QEMU for the container and returns once its devices are up. QEMU outlives the caller,
 // holds machine.lock and the locks of its volumes. The error's detail holds QEMU's own words. EBUSY
 // when it runs already or a volume is in use elsewhere (named). `kvm` as choose_accelerator() said.
-common::Status start_machine(const Container& container, const StateDir& state, bool kvm);
+common::Status start_machine(const Container& container, const StateDir& state, bool kvm,
+                             const LaunchOptions& options = {});
 
 bool machine_running(const Container& container);
 // Ends QEMU at once (QMP quit): as pulling the plug. Returns when the lock is free; bounded by 10

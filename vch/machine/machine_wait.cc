@@ -32,9 +32,8 @@ common::Result<ContainerState> wait_for_start(const Container& container) {
     // Asked first: what the machine wrote before its end is then in the journal.
     const bool over = !machine_running(container);
     ASSIGN_OR_RETURN(const ContainerState state, read_state(container));
-    if (over || state.failure || state.phase == Phase::kRunning || state.phase == Phase::kExited) {
-      return state;
-    }
+    const bool begun = state.phase != Phase::kCreated && state.phase != Phase::kStarting;
+    if (over || state.failure || begun) return state;
     std::this_thread::sleep_for(kPause);
   }
 }

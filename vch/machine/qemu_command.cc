@@ -48,20 +48,44 @@ void add_disks(Words& words, const ContainerSpec& spec, const QemuInputs& inputs
   }
 }
 
-void add_ports(Words& words, const ContainerSpec& spec) {
-  add(words, {"-device", "virtio-serial-pci"});
-  // Without append=on QEMU would truncate what the last life wrote.
-  add(words, {"-chardev", "file,id=journal,path=journal,append=on"});
-  add(words,
-      {"-device", "virtserialport,chardev=journal,name=" + std::string(protocol::kJournalPort)});
+void add_vsock(Words& words, const QemuInputs& inputs) {
+  if (inputs.vsock_cid != 0) {
+    add(words, {"-device", "vhost-vsock-pci,guest-cid=" + std::to_string(inputs.vsock_cid) +
+                               ",vhostfd=" + std::to_string(inputs.vsock)});
+    return;
+  }
+  add(words, {"-chardev", "socket,id=vsock,fd=" + std::to_string(inputs.vsock)});
+  add(words, {"-device", "vhost-user-vsock-pci,chardev=vsock"});
+}
+
+void add_link(Words& words, const ContainerSpec& spec, const QemuInputs& inputs) {
+  if (spec.link == "vsock") return add_vsock(words, inputs);
   add(words, {"-chardev", "socket,id=link,path=link.sock,server=on,wait=off"});
-  add(words, {"-chardev", "file,id=console,path=console.log,append=on"});
-  add(words, {"-serial", "chardev:console"});
   if (spec.link == "uart") {
     add(words, {"-serial", "chardev:link"});  // the guest's ttyS1
   } else {
     add(words, {"-device", "virtserialport,chardev=link,name=" + std::string(protocol::kLinkPort)});
   }
+}
+
+void add_ports(Words& words, const ContainerSpec& spec, const QemuInputs& inputs) {
+  add(words, {"-device", "virtio-serial-pci"});
+  // Without append=on QEMU would truncate what the last life wrote.
+  add(words, {"-chardev", "file,id=journal,path=" + inputs.journal + ",append=on"});
+  add(words,
+      {"-device", "virtserialport,chardev=journal,name=" + std::string(protocol::kJournalPort)});
+  add(words, {"-chardev", "file,id=console,path=console.log,append=on"});
+  add(words, {"-serial", "chardev:console"});
+  add_link(words, spec, inputs);
+}
+
+void add_memory(Words& words, const ContainerSpec& spec, const QemuInputs& inputs) {
+  const std::string size = std::to_string(spec.memory >> 10U) + "k";
+  add(words, {"-m", "size=" + size});
+  // A device in another process works on the machine's memory.
+  const bool shared = inputs.vsock >= 0 && inputs.vsock_cid == 0;
+  add(words, {"-machine", kQemuBoard + std::string(shared ? ",memory-backend=memory" : "")});
+  if (shared) add(words, {"-object", "memory-backend-memfd,id=memory,share=on,size=" + size});
 }
 
 }  // namespace
@@ -70,7 +94,7 @@ Words qemu_command(const ContainerSpec& spec, const QemuInputs& inputs) {
   Words words = {inputs.program, "-nodefaults", "-no-user-config", "-no-reboot"};
   add(words, {"-display", "none", "-nic", "none"});
   add(words, {"-name", "guest=vch-" + spec.name + ",process=vch-" + spec.name});
-  add(words, {"-machine", kQemuBoard});
+  add_memory(words, spec, inputs);
   if (inputs.kvm) {
     add(words, {"-accel", "kvm", "-cpu", "host"});
   } else {
@@ -79,7 +103,6 @@ Words qemu_command(const ContainerSpec& spec, const QemuInputs& inputs) {
     // the crc32 instruction, which file systems and link use.
     add(words, {"-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"});
   }
-  add(words, {"-m", "size=" + std::to_string(spec.memory >> 10U) + "k"});
   add(words, {"-smp", "cpus=" + std::to_string(spec.cpus)});
   add(words, {"-rtc", "base=utc"});
   // What panics or cannot go on ends; a machine that hangs paused would never be missed.
@@ -90,14 +113,14 @@ Words qemu_command(const ContainerSpec& spec, const QemuInputs& inputs) {
   add(words, {"-chardev",
               "socket,id=qmp,fd=" + std::to_string(inputs.qmp_socket) + ",server=on,wait=off"});
   add(words, {"-mon", "chardev=qmp,mode=control"});
-  add(words, {"-fw_cfg", "name=" + std::string(protocol::kFwCfgConfig) + ",file=config.pb"});
+  add(words, {"-fw_cfg", "name=" + std::string(protocol::kFwCfgConfig) + ",file=" + inputs.config});
   add(words,
       {"-drive", "if=none,id=cd,media=cdrom,readonly=on,format=raw,file=" + quoted(spec.iso)});
   // On q35 this is an AHCI drive: measured from start to init, 0.87 s, against 0.98 s from a
   // virtio-scsi CD and 0.82 s without any.
   add(words, {"-device", "ide-cd,drive=cd,bootindex=0"});
   add_disks(words, spec, inputs);
-  add_ports(words, spec);
+  add_ports(words, spec, inputs);
   add(words, {"-device", "virtio-rng-pci"});
   return words;
 }

@@ -19,7 +19,11 @@ inline constexpr const char* kQemuBoard = "q35,i8042=off,vmport=off,smbus=off";
 struct QemuInputs {
   std::string program;  // path of QEMU
   bool kvm = false;
+  std::string config = "config.pb";       // what the agent gets
+  std::string journal = "journal";        // the journal's newest file
   int qmp_socket = -1;                    // a listening descriptor that QEMU inherits
+  int vsock = -1;                         // of link "vsock": VsockDevice's, likewise
+  uint32_t vsock_cid = 0;                 // VsockDevice's
   std::vector<std::string> volume_disks;  // absolute, in the order of spec.volumes
 };
 

@@ -76,5 +76,26 @@ TEST(QemuCommand, NeverTruncatesJournalOrConsole) {
   EXPECT_THAT(words, Contains(HasSubstr("name=org.tether.link.0")));
 }
 
+TEST(QemuCommand, HasAVsocketOfTheKernelsUnderItsAddress) {
+  ContainerSpec by_vsock = spec();
+  by_vsock.link = "vsock";
+  const auto words =
+      pairs(by_vsock, {.program = "q", .vsock = 9, .vsock_cid = 4711, .volume_disks = {}});
+  EXPECT_THAT(words, Contains("-device vhost-vsock-pci,guest-cid=4711,vhostfd=9"));
+  EXPECT_THAT(words, Not(Contains(HasSubstr("link.sock"))));
+  EXPECT_THAT(words, Not(Contains(HasSubstr("memory-backend"))));
+}
+
+TEST(QemuCommand, SharesItsMemoryWithAVsocketInAnotherProcess) {
+  ContainerSpec by_vsock = spec();
+  by_vsock.link = "vsock";
+  const auto words = pairs(by_vsock, {.program = "q", .vsock = 9, .volume_disks = {}});
+  EXPECT_THAT(words, Contains("-chardev socket,id=vsock,fd=9"));
+  EXPECT_THAT(words, Contains("-device vhost-user-vsock-pci,chardev=vsock"));
+  EXPECT_THAT(words, Contains("-object memory-backend-memfd,id=memory,share=on,size=262144k"));
+  EXPECT_THAT(words,
+              Contains(AllOf(HasSubstr("-machine q35"), HasSubstr(",memory-backend=memory"))));
+}
+
 }  // namespace
 }  // namespace vch

@@ -109,8 +109,10 @@ Result<Qmp> Qmp::greet(UniqueFd socket, int timeout_ms) {
   return qmp;
 }
 
-Status Qmp::execute(std::string_view command, int timeout_ms) {
-  const std::string request = Json{{"execute", command}}.dump() + "\n";
+Status Qmp::execute(std::string_view command, int timeout_ms, std::string_view arguments) {
+  Json message = {{"execute", command}};
+  if (!arguments.empty()) message["arguments"] = Json::parse(arguments);
+  const std::string request = message.dump() + "\n";
   // Its few bytes fit an empty socket; MSG_NOSIGNAL, since QEMU may have ended.
   const ssize_t sent = ::send(socket_.get(), request.data(), request.size(), MSG_NOSIGNAL);
   if (sent != static_cast<ssize_t>(request.size())) return errno_error("write", "QEMU's monitor");

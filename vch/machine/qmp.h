@@ -14,8 +14,9 @@ class Qmp {
   // Takes a connected socket and waits for QEMU's greeting; that of a QEMU that starts comes before
   // its devices are made. ECONNRESET when QEMU has ended, ETIMEDOUT.
   static common::Result<Qmp> greet(common::UniqueFd socket, int timeout_ms);
-  // Runs a command without arguments. Events that come between are skipped.
-  common::Status execute(std::string_view command, int timeout_ms);
+  // Runs a command; `arguments` is a JSON object, or empty for none. Events that come between are
+  // skipped.
+  common::Status execute(std::string_view command, int timeout_ms, std::string_view arguments = {});
 
  private:
   explicit Qmp(common::UniqueFd socket) : socket_(std::move(socket)) {}

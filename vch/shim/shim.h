@@ -1,6 +1,7 @@
-// The shim: the one process that owns a containerVM's link. It connects to QEMU's link socket as
-// the host end of serial-transport and lends connections to `vch` clients over shim.sock. It has no
-// state but what is on disk or in the guest: kill it at any time, the next client starts another.
+// The shim: the one process that owns a containerVM's link. It connects to QEMU's link socket, or
+// to the machine's vsocket, as the host end of serial-transport and lends connections to `vch`
+// clients over shim.sock. It has no state but what is on disk or in the guest: kill it at any time,
+// the next client starts another.
 //
 // shim.sock, a UNIX stream socket, mode 0600. A client sends one line, "CONNECT <service>
 // <class>\n" (class: control, interactive or bulk), and gets "OK\n" once the guest has accepted, or
@@ -27,6 +28,9 @@ int shim_main(const std::string& container_directory);
 // <directory>" in a session of its own, stderr appended to shim.log. Returns when shim.sock
 // accepts, or with ENOTCONN once the machine has ended.
 common::Status ensure_shim(const Container& container, const std::string& program);
+// Ends the shim if there is one, and starts another: how a new `program` comes into its place.
+// Those who are connected come back by themselves. Blocks for as long as a shim may take to end.
+common::Status replace_shim(const Container& container, const std::string& program);
 // The shim's pid while it runs, for display only.
 std::optional<int> shim_pid(const Container& container);
 

@@ -1,22 +1,30 @@
-// The shim's main and its loop: who comes in, and when the machine has ended.
+// The shim's main and its loop: the link, who comes in, and when the machine has ended.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <set>
 
 #include "common/io.h"
 #include "protocol/config.h"
+#include "vch/machine/auto_remove.h"
+#include "vch/machine/container_spec.h"
+#include "vch/machine/life.h"
 #include "vch/machine/lock.h"
+#include "vch/machine/vsock_device.h"
 #include "vch/shim/greeting.h"
+#include "vch/shim/log_keeper.h"
 #include "vch/shim/relay_driver.h"
 #include "vch/shim/shim.h"
 #include "vch/shim/unix_socket.h"
@@ -35,24 +43,38 @@ using ErrorCode = boost::system::error_code;
 using Listener = asio::local::stream_protocol::acceptor;
 using namespace std::chrono_literals;
 
-constexpr size_t kMaxClients = 256;
-constexpr auto kFirstLook = 1ms;  // whether the machine still lives, once its link is gone
+constexpr size_t kMaxClients = 640;  // 256 sessions, each with a request beside it
+constexpr auto kFirstLook = 1ms;     // whether the machine still lives, once its link is gone
 constexpr auto kLongestLook = 50ms;
 constexpr auto kDrain = 5s;  // for clients that still take what came before the machine's end
+
+// Tried again before long, as what cannot be opened is not.
+Result<serial_transport::Link> link_without_peer() {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) != 0) {
+    return common::errno_error("socketpair");
+  }
+  const UniqueFd gone(ends[1]);
+  return serial_transport::Link(UniqueFd(ends[0]));
+}
 
 class Shim {
  public:
   struct Options {
-    std::string machine_lock;
+    Container container;  // its directory alone
     UniqueFd directory;
     EndpointOptions endpoint;
+    unsigned vsock_port = 0;  // 0: the link is link.sock
+    bool journal = false;     // the guest writes one
     UniqueFd listener;
   };
 
   // `signals`: those that end it; it outlives the loop.
   Shim(asio::io_context& io, asio::signal_set& signals, Options options)
       : directory_(std::move(options.directory)),
-        machine_lock_(std::move(options.machine_lock)),
+        container_(std::move(options.container)),
+        vsock_port_(options.vsock_port),
+        journal_(options.journal),
         io_(io),
         listener_(io, asio::local::stream_protocol(), options.listener.release()),
         retry_accept_(io),
@@ -65,13 +87,17 @@ class Shim {
 
  private:
   Result<serial_transport::Link> open_link();
+  Result<serial_transport::Link> dial() const;
+  bool guest_runs(const Life& life) const;
   void accept();
   void admit(Relay::Socket socket);
   void look_at_machine();
   void on_machine_end();
 
   UniqueFd directory_;
-  std::string machine_lock_;
+  const Container container_;
+  const unsigned vsock_port_;
+  const bool journal_;
   asio::io_context& io_;
   Listener listener_;
   asio::steady_timer retry_accept_;
@@ -81,6 +107,7 @@ class Shim {
   asio::steady_timer drain_;
   asio::signal_set& signals_;
   Endpoint endpoint_;
+  LogKeeper logs_{io_, container_};
   std::set<std::shared_ptr<Relay>> relays_;
 };
 
@@ -94,15 +121,39 @@ void Shim::run() {
     look_at_machine();
   });
   endpoint_.start();
+  logs_.start();
   accept();
   io_.run();
 }
 
 Result<serial_transport::Link> Shim::open_link() {
-  auto link = connect_in(directory_, "link.sock");
-  if (link.has_value()) return serial_transport::Link(std::move(*link));
-  look_at_machine();
-  return link.error();
+  auto link = dial();
+  // A vsocket is refused later, if at all.
+  if (link.has_error() || vsock_port_ != 0) look_at_machine();
+  return link;
+}
+
+Result<serial_transport::Link> Shim::dial() const {
+  if (vsock_port_ == 0) {
+    ASSIGN_OR_RETURN(UniqueFd fd, connect_in(directory_, "link.sock"));
+    return serial_transport::Link(std::move(fd));
+  }
+  // Each time anew: clients may start us before the machine's life is written down.
+  ASSIGN_OR_RETURN(const auto life, read_life(container_));
+  if (life && life->vsock_cid != 0) {
+    return serial_transport::vsock_link(life->vsock_cid, vsock_port_)();
+  }
+  if (life && !guest_runs(*life)) return link_without_peer();
+  return serial_transport::vsock_proxy_link(path_in(directory_, kVsockSocket), vsock_port_)();
+}
+
+// A connection that comes while the guest's driver sets its queues up ends the work of
+// vhost-device-vsock 0.3.0 for the life of the machine. The journal's first record comes from the
+// agent, and the driver is in the kernel.
+bool Shim::guest_runs(const Life& life) const {
+  if (!journal_) return true;
+  const auto end = journal_end(container_.directory);
+  return end.has_value() && *end != life.journal;
 }
 
 // The lock tells whether the machine lives; nobody is told when it is released, so it is asked for
@@ -114,7 +165,7 @@ void Shim::look_at_machine() {
   look_.async_wait([this](ErrorCode error) {
     looking_ = false;
     if (error) return;
-    if (!is_locked(machine_lock_)) return on_machine_end();
+    if (!is_locked(container_.file("machine.lock"))) return on_machine_end();
     if (!endpoint_.link_up()) look_at_machine();
   });
 }
@@ -125,6 +176,7 @@ void Shim::on_machine_end() {
   listener_.close(ignored);
   retry_accept_.cancel();
   signals_.cancel();
+  logs_.stop();
   for (const auto& relay : std::set(relays_)) relay->on_machine_end();
   endpoint_.close();
   if (relays_.empty()) return;
@@ -165,20 +217,22 @@ void Shim::admit(Relay::Socket socket) {
   relay->start();
 }
 
-Result<EndpointOptions> endpoint_options(const std::string& directory) {
-  const std::string path = directory + "/config.pb";
+Status read_config(Shim::Options& options) {
+  const std::string path = options.container.file("config.pb");
   ASSIGN_OR_RETURN(const std::string bytes, common::read_file(path, protocol::kMaxConfigSize));
   ASSIGN_OR_RETURN(const auto config, protocol::parse_config(bytes));
-  EndpointOptions options;
-  options.role = serial_transport::Role::kHost;
+  EndpointOptions& endpoint = options.endpoint;
+  endpoint.role = serial_transport::Role::kHost;
   const std::string& key = config.secrets().link_key();
-  if (key.size() != options.key.size()) {
+  if (key.size() != endpoint.key.size()) {
     return make_error(EINVAL, "read", path,
-                      "no link key of " + std::to_string(options.key.size()) +
+                      "no link key of " + std::to_string(endpoint.key.size()) +
                           " bytes; the container must be made anew");
   }
-  std::memcpy(options.key.data(), key.data(), key.size());
-  return options;
+  std::memcpy(endpoint.key.data(), key.data(), key.size());
+  if (!config.links().empty()) options.vsock_port = config.links(0).vsock().port();
+  options.journal = !config.journal().port().empty();
+  return {};
 }
 
 // Whoever started us waits for the end of our stdout: it means that we listen, or never will.
@@ -196,6 +250,24 @@ Status note_pid(const UniqueFd& lock) {
   return common::write_all(lock.get(), std::to_string(::getpid()) + "\n", "shim.lock");
 }
 
+// Whoever had made it to be removed may have left long ago.
+Status leave(const std::string& directory) {
+  const std::filesystem::path path(directory);
+  const StateDir state{path.parent_path().parent_path()};
+  const auto container = ContainerStore(state).find(path.filename());
+  return container.has_value() ? remove_if_left(state, *container) : Status();
+}
+
+// Of one that cannot be read the defaults are kept.
+void read_spec(Container& container) {
+  const std::string path = container.file("container.json");
+  const auto text = common::read_file(path);
+  if (text.has_error()) return;
+  if (auto spec = parse_container_spec(*text, path); spec.has_value()) {
+    container.spec = std::move(*spec);
+  }
+}
+
 Status serve(const std::string& directory) {
   ::umask(0177);
   ::setsid();  // Fails when we lead a session already, which is as good.
@@ -210,15 +282,16 @@ Status serve(const std::string& directory) {
   asio::io_context io(1);
   asio::signal_set signals(io, SIGTERM, SIGINT);  // before anybody can find us
   Shim::Options options;
-  options.machine_lock = directory + "/machine.lock";
+  options.container.directory = directory;
+  read_spec(options.container);
   ASSIGN_OR_RETURN(options.directory, open_directory(directory));
-  ASSIGN_OR_RETURN(options.endpoint, endpoint_options(directory));
+  RETURN_IF_ERROR(read_config(options));
   ASSIGN_OR_RETURN(options.listener, listen_in(options.directory, "shim.sock"));
   const std::string socket = directory + "/shim.sock";
   RETURN_IF_ERROR(let_go_of_caller());
   Shim(io, signals, std::move(options)).run();
   ::unlink(socket.c_str());  // Ours until the lock goes.
-  return {};
+  return leave(directory);
 }
 
 }  // namespace

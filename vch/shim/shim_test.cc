@@ -129,7 +129,7 @@ TEST_F(ShimTest, ClientsThatRaceGetOneShim) {
 
 TEST_F(ShimTest, TooManyClientsAreRefusedWithAReason) {
   std::vector<UniqueFd> idle;
-  for (int i = 0; i < 256; ++i) {
+  for (int i = 0; i < 640; ++i) {
     auto fd = connect_shim(machine_.container, program_);
     ASSERT_TRUE(fd.has_value()) << fd.error().message();
     idle.push_back(std::move(*fd));
@@ -137,7 +137,7 @@ TEST_F(ShimTest, TooManyClientsAreRefusedWithAReason) {
   const auto more = connect_service(machine_.container, program_, "echo", "bulk");
   ASSERT_TRUE(more.has_error());
   EXPECT_EQ(more.error().message(),
-            "connect to service echo: Connection refused (too many clients, at most 256)");
+            "connect to service echo: Connection refused (too many clients, at most 640)");
   idle.clear();
   machine_.boot().start();
   // The shim learns of each departure in its own time.

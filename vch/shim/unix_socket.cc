@@ -18,9 +18,8 @@ using common::UniqueFd;
 
 constexpr int kBacklog = 256;
 
-// A socket's path has at most 107 bytes, a state directory's may have more.
 Result<sockaddr_un> address_in(const UniqueFd& directory, const std::string& name) {
-  const std::string path = "/proc/self/fd/" + std::to_string(directory.get()) + "/" + name;
+  const std::string path = path_in(directory, name);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) return make_error(ENAMETOOLONG, "socket", name);
@@ -38,6 +37,10 @@ Result<UniqueFd> new_socket(const std::string& name) {
 
 Result<UniqueFd> open_directory(const std::string& path) {
   return common::open_file(path, O_PATH | O_DIRECTORY);
+}
+
+std::string path_in(const UniqueFd& directory, const std::string& name) {
+  return "/proc/self/fd/" + std::to_string(directory.get()) + "/" + name;
 }
 
 Result<UniqueFd> connect_in(const UniqueFd& directory, const std::string& name) {

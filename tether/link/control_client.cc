@@ -1,0 +1,105 @@
+// One connection of the `control` service: whole requests out of its bytes, messages into them.
+#include "tether/link/control_server.h"
+
+namespace tether {
+namespace {
+constexpr size_t kMaxVarint = 5;
+}
+
+ControlClient::ControlClient(ControlServer& server, std::function<void()> wake)
+    : server_(server), wake_(std::move(wake)) {
+  server_.clients_.insert(this);
+}
+
+ControlClient::~ControlClient() {
+  server_.buffered_ -= in_.size();
+  server_.forget(this);
+}
+
+void ControlClient::on_bytes(std::string_view bytes) {
+  in_ += bytes;
+  server_.buffered_ += bytes.size();
+  take_requests();
+  // Those with whole requests are served first; one that makes the others wait goes.
+  if (server_.buffered_ > ControlServer::kMaxBuffered && in_.size() > kMaxQueued) bad_ = true;
+}
+
+void ControlClient::on_reply(const ::tether::v1::Reply& reply) {
+  --waiting_;
+  ::tether::v1::Message out;
+  *out.mutable_reply() = reply;
+  put(out);
+  wake();
+}
+
+bool ControlClient::wants_input() const {
+  return !bad_ && out_.size() < kMaxQueued && waiting_ < kMaxWaiting && !server_.port().congested();
+}
+
+void ControlClient::take_requests() {
+  while (wants_input()) {
+    std::string_view message;
+    const Cut found = cut(message);
+    if (found == Cut::kMore) break;
+    ControlServer::Request request;
+    if (found == Cut::kBad ||
+        !request.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
+      bad_ = true;
+      break;
+    }
+    auto reply = server_.answer(request, this);
+    if (!reply) {
+      ++waiting_;
+      continue;
+    }
+    ::tether::v1::Message out;
+    *out.mutable_reply() = std::move(*reply);
+    const bool worked = !out.reply().has_failure();
+    put(out);
+    if (request.has_subscribe() && worked) next_event_ = request.subscribe().from();
+  }
+  in_.erase(0, consumed_);
+  server_.buffered_ -= consumed_;
+  consumed_ = 0;
+}
+
+// One varint of length, then so many bytes.
+ControlClient::Cut ControlClient::cut(std::string_view& message) {
+  const std::string_view rest = std::string_view(in_).substr(consumed_);
+  uint64_t length = 0;
+  for (size_t i = 0; i < kMaxVarint; ++i) {
+    if (i == rest.size()) return Cut::kMore;
+    const auto byte = static_cast<unsigned char>(rest[i]);
+    length |= uint64_t{byte & 0x7fU} << (7 * i);
+    if ((byte & 0x80U) != 0) continue;
+    if (length > ControlServer::kMaxMessage) return Cut::kBad;
+    if (rest.size() - i - 1 < length) return Cut::kMore;
+    message = rest.substr(i + 1, static_cast<size_t>(length));
+    consumed_ += i + 1 + static_cast<size_t>(length);
+    return Cut::kMessage;
+  }
+  return Cut::kBad;
+}
+
+void ControlClient::put(const ::tether::v1::Message& message) {
+  const std::string bytes = message.SerializeAsString();
+  size_t length = bytes.size();
+  for (; length > 0x7fU; length >>= 7U) out_ += static_cast<char>((length & 0x7fU) | 0x80U);
+  out_ += static_cast<char>(length);
+  out_ += bytes;
+}
+
+std::string ControlClient::take_output() {
+  take_requests();
+  while (next_event_ && out_.size() < kMaxQueued) {
+    const ControlServer::Event* event = server_.event_from(*next_event_);
+    if (event == nullptr) break;
+    ::tether::v1::Message message;
+    *message.mutable_event() = *event;
+    put(message);
+    next_event_ = event->number() + 1;
+  }
+  return std::exchange(out_, {});
+}
+
+}  // namespace tether

@@ -1,0 +1,178 @@
+// What each request is.
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "common/io.h"
+#include "protocol/journal.h"
+#include "tether/link/control_server.h"
+#include "tether/link/exec_spec.h"
+
+namespace tether {
+namespace {
+
+constexpr uint32_t kLastSignal = 64;
+constexpr size_t kMaxList = 4U << 20U;
+constexpr int kMaxShownWords = 8;
+constexpr size_t kMaxShownWord = 128;
+
+std::array<uint64_t, 2> to_id(const std::string& id) {
+  std::array<uint64_t, 2> out{};
+  std::memcpy(out.data(), id.data(), std::min(id.size(), sizeof out));
+  return out;
+}
+
+LinkHeader header_for(LinkType type, const ControlServer::Request& request) {
+  LinkHeader header;
+  header.type = type;
+  header.writer = to_id(request.id());
+  return header;
+}
+
+common::UniqueFd memfd(const char* name) {
+  return common::UniqueFd(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+}
+
+protocol::SessionState state_of(const SessionView& session) {
+  if (session.exit) {
+    return session.exit->stage != 0 ? protocol::SessionState::kFailed
+                                    : protocol::SessionState::kExited;
+  }
+  return session.pid == 0 ? protocol::SessionState::kCreated : protocol::SessionState::kRunning;
+}
+
+}  // namespace
+
+void ControlServer::signal(const Request& request, Reply& reply) {
+  const auto& wanted = request.signal();
+  if (wanted.number() < 1 || wanted.number() > kLastSignal) {
+    return fail(reply, EINVAL, "signal " + std::to_string(wanted.number()), "want 1 to 64");
+  }
+  const SessionView* session = sessions_.find(wanted.session());
+  const std::string name = "session " + std::to_string(wanted.session());
+  if (session == nullptr) return fail(reply, ESRCH, name, "there is no such session");
+  if (session->exit) return fail(reply, ESRCH, name, "it has ended");
+  const bool between_runs = primary_restarts_ > 0 && session == sessions_.find(0);
+  if (session->pid == 0 && !between_runs) {
+    return fail(reply, EAGAIN, name, "it has not started yet; try again");
+  }
+  LinkHeader header = header_for(LinkType::kSignal, request);
+  header.session = session->id;
+  header.value = wanted.number();
+  header.stream = wanted.whole_group() ? 1 : 0;
+  port_.send(header);
+}
+
+void ControlServer::stop(const Request& request, Reply& reply) {
+  const SessionView* primary = sessions_.find(0);
+  if (primary == nullptr) {
+    return fail(reply, EAGAIN, "session 0", "it does not exist yet; try again");
+  }
+  if (primary->exit) return;  // It is ending already, which is what was asked for.
+  LinkHeader header = header_for(LinkType::kStop, request);
+  header.value = request.stop().grace_ms();
+  port_.send(header);
+}
+
+void ControlServer::pause(const Request& request) {
+  LinkHeader header = header_for(LinkType::kPause, request);
+  header.value = request.pause().frozen() ? 1 : 0;
+  port_.send(header);
+}
+
+// True: the supervisor was asked.
+bool ControlServer::exec(const Request& request, Reply& reply, Pending& pending) {
+  const auto spec = make_exec_spec(config_, request.exec());
+  if (spec.has_error()) {
+    fail(reply, spec.error().code.value(), spec.error().object, spec.error().detail);
+    return false;
+  }
+  common::UniqueFd file = memfd("spec");
+  if (!file || common::write_all(file.get(), spec->SerializeAsString(), "spec").has_error()) {
+    fail(reply, ENOMEM, "launch specification", "");
+    return false;
+  }
+  ::fcntl(file.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  const auto& session = spec->session();
+  pending.detach = request.exec().detach();
+  for (int i = 0; i < std::min(session.argv_size(), kMaxShownWords); ++i) {
+    pending.argv.push_back(common::escape(session.argv(i).substr(0, kMaxShownWord)));
+  }
+  LinkHeader header = header_for(LinkType::kLaunch, request);
+  header.value = (session.tty() ? kSessionTty : 0U) |
+                 (session.open_stdin() ? kSessionStdinOpen : 0U) |
+                 (pending.detach ? kSessionDiscard : 0U);
+  port_.send_fd(header, std::move(file));
+  return true;
+}
+
+// A session is there as soon as it has its id; one that nobody will attach to, when it runs.
+void ControlServer::settle_exec(SessionView& session) {
+  const std::string id(reinterpret_cast<const char*>(session.request.data()),
+                       sizeof session.request);
+  const auto found = pending_.find(id);
+  if (found == pending_.end()) return;
+  session.argv = found->second.argv;
+  if (found->second.detach && !session.running() && !session.exit) return;
+  Reply reply;
+  reply.set_id(id);
+  reply.set_session(session.id);
+  if (found->second.detach && session.exit && session.exit->stage != 0) {
+    fail(reply, static_cast<int>(session.exit->errno_value), common::escape(session.exit->object),
+         "");
+    reply.mutable_failure()->set_stage(session.exit->stage);
+  }
+  settle(std::move(reply));
+}
+
+bool ControlServer::list_processes(const Request& request, Reply& reply, Pending& pending) {
+  pending.list = memfd("processes");
+  common::UniqueFd theirs(::fcntl(pending.list.get(), F_DUPFD_CLOEXEC, 3));
+  if (!theirs) {
+    fail(reply, errno, "processes", "");
+    return false;
+  }
+  port_.send_fd(header_for(LinkType::kListProcesses, request), std::move(theirs));
+  return true;
+}
+
+void ControlServer::settle_list(const LinkHeader& header) {
+  Reply reply;
+  reply.set_id(
+      std::string(reinterpret_cast<const char*>(header.writer.data()), sizeof header.writer));
+  const auto found = pending_.find(reply.id());
+  if (found == pending_.end()) return;
+  const std::string path = "/proc/self/fd/" + std::to_string(found->second.list.get());
+  const auto bytes = common::read_file(path, kMaxList);
+  if (header.value != 0) {
+    fail(reply, static_cast<int>(header.value), "processes", "");
+  } else if (bytes.has_error() || !reply.mutable_processes()->ParseFromString(*bytes)) {
+    reply.clear_processes();
+    fail(reply, EBADMSG, "processes", "");
+  }
+  settle(std::move(reply));
+}
+
+void ControlServer::describe(::tether::v1::Info& info) const {
+  info.set_agent_version(version_);
+  info.set_health(health_);
+  info.set_link_restarts(restarts_);
+  info.set_paused(paused_);
+  info.set_primary_restarts(primary_restarts_);
+  for (const auto& [id, session] : sessions_.all()) {
+    auto& row = *info.add_sessions();
+    row.set_id(id);
+    row.set_state(static_cast<uint32_t>(state_of(session)));
+    row.set_pid(session.pid);
+    row.set_primary((session.flags & kSessionPrimary) != 0);
+    for (const std::string& word : session.argv) row.add_argv(word);
+    if (!session.exit) continue;
+    row.set_exit_code(session.exit->exit_code);
+    row.set_signal(session.exit->signal);
+  }
+}
+
+}  // namespace tether

@@ -1,0 +1,152 @@
+// Exec sessions and lists of processes: what the link process asks for. Specifications go through
+// unread, to whoever is to act on them.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "tether/session/process_list.h"
+#include "tether/supervisor/supervisor.h"
+
+namespace tether {
+namespace {
+
+using protocol::SessionState;
+
+constexpr uint32_t kAskable = kSessionTty | kSessionStdinOpen | kSessionDiscard;
+
+// Whoever reads it must neither wait nor see it change.
+bool is_sealed_file(int fd) {
+  const int seals = ::fcntl(fd, F_GET_SEALS);
+  constexpr int kWanted = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
+  return seals >= 0 && (seals & kWanted) == kWanted;
+}
+
+}  // namespace
+
+void Supervisor::refuse(const RequestId& request, int errno_value, std::string_view why) {
+  LinkHeader header;
+  header.type = LinkType::kRefused;
+  header.writer = request;
+  header.value = static_cast<uint32_t>(errno_value);
+  tell(header, why);
+}
+
+// Null: the container is running.
+const char* Supervisor::why_no_exec(int& errno_value) const {
+  errno_value = EAGAIN;
+  if (primary_ == nullptr) return "it has not started yet";
+  if (held_) return "it has not started yet: it waits for its first attach";
+  if (restart_at_ms_ != 0) return "its command has ended and is about to be started again";
+  if (primary_->end_announced || primary_->reaped || primary_->failed) {
+    errno_value = ESRCH;
+    return "its command has ended";
+  }
+  if (primary_->state != SessionState::kRunning) return "it has not started yet";
+  if (paused()) {
+    errno_value = EBUSY;
+    return "it is paused; unpause it first";
+  }
+  return nullptr;
+}
+
+// The end of a session whose output nobody wanted is the first that can be forgotten.
+bool Supervisor::make_room() {
+  if (sessions_.count(Session::Kind::kExec) < kMaxSessions) return true;
+  Session* oldest = nullptr;
+  for (Session& session : sessions_) {
+    if (!session.discard || !session.visible() || !session.end_announced) continue;
+    if (session.attached != 0 || session.over) continue;
+    if (oldest == nullptr || session.id < oldest->id) oldest = &session;
+  }
+  if (oldest == nullptr) return false;
+  forget(*oldest);
+  sweep();
+  return true;
+}
+
+void Supervisor::on_launch(const LinkHeader& header, common::UniqueFd spec) {
+  const RequestId& request = header.writer;
+  if (Session* known = sessions_.find_request(request); known != nullptr) {
+    known->introduced = false;
+    return tell_news(*known);
+  }
+  if (requests_.contains(request)) {
+    return refuse(request, ESTALE, "it was run already, and its end was acknowledged");
+  }
+  if (request == kNoRequest || (header.value & ~kAskable) != 0 || !is_sealed_file(spec.get())) {
+    return refuse(request, EINVAL, "the request makes no sense");
+  }
+  int errno_value = 0;
+  if (const char* why = why_no_exec(errno_value); why != nullptr) {
+    return refuse(request, errno_value, why);
+  }
+  Session* session = make_room() ? sessions_.add(Session::Kind::kExec) : nullptr;
+  if (session == nullptr) {
+    return refuse(request, EAGAIN, "there are 256 sessions, and the ends of all are awaited");
+  }
+  session->request = request;
+  session->tty = (header.value & kSessionTty) != 0;
+  session->stdin_open = session->tty || (header.value & kSessionStdinOpen) != 0;
+  session->discard = (header.value & kSessionDiscard) != 0;
+  int failed = open_rings(*session);
+  if (failed == 0) failed = launch(*session, spec.get());
+  if (failed != 0) {
+    refuse(request, failed,
+           failed == EAGAIN ? "it has as many processes as it may have"
+                            : "the agent cannot start another session");
+    session->request = kNoRequest;  // It may be asked for again.
+    return forget(*session);
+  }
+  tell_news(*session);
+}
+
+void Supervisor::expire_sessions() {
+  const uint64_t now = system_.now_ms();
+  next_expiry_ms_ = 0;
+  for (Session& session : sessions_) {
+    if (session.kind != Session::Kind::kExec || !session.end_announced || session.over) continue;
+    if (session.attached != 0) session.ended_ms = now;
+    const uint64_t expiry = session.ended_ms + kKeptMs;
+    if (now >= expiry) {
+      forget(session);
+    } else if (next_expiry_ms_ == 0 || expiry < next_expiry_ms_) {
+      next_expiry_ms_ = expiry;
+    }
+  }
+}
+
+void Supervisor::on_list(const LinkHeader& header, common::UniqueFd list) {
+  struct stat about {};
+  if (!list || ::fstat(list.get(), &about) != 0 || !S_ISREG(about.st_mode)) {
+    return refuse(header.writer, EINVAL, "the request makes no sense");
+  }
+  for (List& row : lists_) {
+    if (row.pid != 0) continue;
+    const FdSlot slot{list.get(), kProcessListFd};
+    const pid_t pid = system_.spawn("top", std::span(&slot, 1), -1);
+    if (pid < 0) return refuse(header.writer, -pid, "the agent cannot start a helper");
+    row = {pid, header.writer};
+    return;
+  }
+  refuse(header.writer, EAGAIN, "others are asking for the same; try again");
+}
+
+bool Supervisor::on_list_end(pid_t pid, int status) {
+  for (List& row : lists_) {
+    if (row.pid != pid) continue;
+    LinkHeader header;
+    header.type = LinkType::kProcesses;
+    header.writer = row.request;
+    if (WIFSIGNALED(status)) {
+      header.value = ETIMEDOUT;
+    } else {
+      header.value = static_cast<uint32_t>(WEXITSTATUS(status));
+    }
+    row = {};
+    tell(header);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace tether

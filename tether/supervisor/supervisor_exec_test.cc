@@ -1,0 +1,291 @@
+#include <poll.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <set>
+
+#include "tether/supervisor/supervisor_fixture.h"
+
+namespace tether {
+namespace {
+
+using protocol::EventKind;
+
+class ExecTest : public SupervisorFixture {
+ protected:
+  void acknowledge(uint32_t session) { say(message(LinkType::kExitAck, session)); }
+};
+
+TEST_F(ExecTest, JoinsThePrimaryByADescriptorOfItsProcess) {
+  boot_running();
+  EXPECT_FALSE(newest().fds.contains(kLaunchJoinFd));
+  ASSERT_NE(exec(7), 0U);
+  EXPECT_EQ(newest().role, "launch");
+  EXPECT_TRUE(newest().fds.at(kLaunchJoinFd));
+  EXPECT_TRUE(newest().fds.at(kLaunchSpecFd));
+}
+
+TEST_F(ExecTest, IsRunOnceHoweverOftenItIsAskedFor) {
+  boot_running();
+  const uint32_t session = exec(7);
+  EXPECT_EQ(exec(7), session);
+  restart_link();
+  EXPECT_EQ(hear(LinkType::kSession).size(), 2U) << "the primary and the exec";
+  EXPECT_EQ(exec(7), session);
+  EXPECT_EQ(system_.launches(), 2U);
+  EXPECT_NE(exec(8), session);
+  EXPECT_EQ(system_.launches(), 3U);
+}
+
+TEST_F(ExecTest, OutputThenEofThenExitThenItsRowIsFree) {
+  boot_running();
+  const uint32_t session = exec(7);
+  auto& launched = newest();
+  const pid_t pid = run_newest();
+  print(launched, "hello");
+  end(pid, launched, 3 << 8);
+  std::string shape;
+  for (const auto& heard : hear()) {
+    if (heard.header.session != session) continue;
+    if (heard.header.type == LinkType::kHead) shape += heard.header.value == 1 ? 'E' : 'h';
+    if (heard.header.type == LinkType::kExit) {
+      shape += 'X';
+      EXPECT_EQ(heard.header.value, 3U);
+    }
+  }
+  EXPECT_EQ(shape, "hEEX") << "a head with bytes, the ends of both streams, the exit";
+  acknowledge(session);
+  EXPECT_EQ(hear(LinkType::kGone).size(), 1U);
+  ask_exec(7);
+  const auto refused = hear(LinkType::kRefused);
+  ASSERT_EQ(refused.size(), 1U) << "it was run: it is not run again";
+  EXPECT_EQ(refused[0].header.value, static_cast<uint32_t>(ESTALE));
+  EXPECT_GT(exec(8), session) << "no id is used twice";
+}
+
+TEST_F(ExecTest, OneThatCannotStartSaysWhyAndDisturbsNothing) {
+  boot_running();
+  const uint32_t session = exec(7);
+  fail_newest(protocol::Stage::kFindProgram, ENOENT, "nonsense (not in PATH)");
+  const auto heard = hear();
+  const auto exits = only(heard, LinkType::kExit);
+  ASSERT_EQ(exits.size(), 1U);
+  EXPECT_EQ(exits[0].header.session, session);
+  EXPECT_EQ(exits[0].header.value, 127U);
+  EXPECT_EQ(exits[0].header.writer[0], static_cast<uint64_t>(protocol::Stage::kFindProgram));
+  EXPECT_EQ(exits[0].payload, "nonsense (not in PATH)");
+  EXPECT_EQ(events(heard, EventKind::kFailure).size(), 1U);
+  EXPECT_FALSE(supervisor_.finished());
+  EXPECT_NE(exec(8), 0U);
+}
+
+TEST_F(ExecTest, IsRefusedWithAReasonWhenTheContainerDoesNotRun) {
+  const auto refusal = [this](uint64_t request) {
+    ask_exec(request);
+    const auto refused = hear(LinkType::kRefused);
+    return refused.empty() ? 0 : static_cast<int>(refused[0].header.value);
+  };
+  boot();
+  EXPECT_EQ(refusal(1), EAGAIN) << "not started yet";
+  auto& primary = newest();
+  primary_pid_ = run(primary);
+  hear();
+  say(message(LinkType::kLaunch, 0, 0, 2), {}, spec(false).get());
+  EXPECT_EQ(hear(LinkType::kRefused).at(0).header.value, static_cast<uint32_t>(EINVAL))
+      << "not sealed";
+  say(message(LinkType::kLaunch, 0, 0, 3));
+  EXPECT_EQ(hear(LinkType::kRefused).at(0).header.value, static_cast<uint32_t>(EINVAL));
+  system_.spawn_errno = EMFILE;
+  EXPECT_EQ(refusal(4), EMFILE);
+  system_.spawn_errno = 0;
+  EXPECT_NE(exec(4), 0U) << "what was refused may be tried again";
+  end(primary_pid_, primary, 0);
+  EXPECT_EQ(refusal(5), ESRCH);
+}
+
+TEST_F(ExecTest, TheTableIsBoundedAndEndsThatNobodyAwaitsMakeRoom) {
+  boot_running();
+  for (uint64_t i = 1; i <= kMaxSessions; ++i) {
+    ASSERT_NE(exec(i, i <= 2 ? kSessionDiscard : 0U), 0U) << i;
+    auto& launched = newest();
+    const pid_t pid = run_newest();
+    if (i != 2) end(pid, launched, 0);  // The second one goes on.
+    if (i % 16 == 0) hear();
+  }
+  EXPECT_NE(exec(1000), 0U) << "in the place of the first one";
+  ask_exec(1001);
+  auto refused = hear(LinkType::kRefused);
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0].header.value, static_cast<uint32_t>(EAGAIN));
+  EXPECT_NE(refused[0].payload.find("256 sessions"), std::string::npos);
+  system_.now += 600001;
+  turn();
+  EXPECT_EQ(hear(LinkType::kGone).size(), kMaxSessions - 2);
+  EXPECT_NE(exec(1001), 0U);
+}
+
+TEST_F(ExecTest, AnEndThatAClientIsReadingDoesNotExpire) {
+  boot_running();
+  const uint32_t session = exec(7);
+  say(message(LinkType::kAttached, session, 1));
+  auto& launched = newest();
+  end(run_newest(), launched, 0);
+  hear();
+  system_.now += 600001;
+  EXPECT_TRUE(hear(LinkType::kGone).empty());
+  say(message(LinkType::kAttached, session, 0));
+  system_.now += 600001;
+  EXPECT_EQ(hear(LinkType::kGone).size(), 1U);
+}
+
+// As a daemon that was started in the background and keeps its parent's stdout.
+TEST_F(ExecTest, WhatADescendantWritesAfterTheEndIsReadAndThrownAway) {
+  boot_running();
+  const uint32_t session = exec(7);
+  auto& launched = newest();
+  const pid_t pid = run_newest();
+  const common::UniqueFd daemon(::fcntl(launched.fds.at(1).get(), F_DUPFD_CLOEXEC, 3));
+  ::fcntl(daemon.get(), F_SETFL, O_NONBLOCK);
+  print(launched, "last words");
+  end(pid, launched, 0);
+  const auto heard = hear();
+  ASSERT_EQ(only(heard, LinkType::kExit).size(), 1U) << "the end waits for no descendant";
+  acknowledge(session);
+  const std::string text(4096, 'x');
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_EQ(::write(daemon.get(), text.data(), text.size()), 4096) << i;
+    turn();
+  }
+}
+
+TEST_F(ExecTest, ClientsOfExecsGetTheirEndsBeforeTheMachineEnds) {
+  boot_running();
+  auto& primary = system_.spawned.at(1);
+  const uint32_t session = exec(7);
+  say(message(LinkType::kAttached, kPrimary, 1));
+  say(message(LinkType::kAttached, session, 1));
+  auto& launched = newest();
+  const pid_t pid = run_newest();
+  end(pid, launched, SIGKILL);
+  end(primary_pid_, primary, 0);
+  acknowledge(kPrimary);
+  EXPECT_FALSE(supervisor_.finished());
+  acknowledge(session);
+  EXPECT_TRUE(supervisor_.finished());
+}
+
+TEST_F(ExecTest, AClientOfAnExecThatTakesNothingHoldsTheEndUpForABoundedTime) {
+  boot_running();
+  auto& primary = system_.spawned.at(1);
+  const uint32_t session = exec(7);
+  say(message(LinkType::kAttached, kPrimary, 1));
+  say(message(LinkType::kAttached, session, 1));
+  auto& launched = newest();
+  end(run_newest(), launched, SIGKILL);
+  end(primary_pid_, primary, 0);
+  acknowledge(kPrimary);
+  EXPECT_FALSE(supervisor_.finished());
+  system_.now += 10001;
+  EXPECT_TRUE(supervisor_.finished());
+}
+
+TEST_F(ExecTest, ALinkProcessThatIsBehindIsToldEverythingInTheEnd) {
+  boot_running();
+  std::vector<pid_t> pids;
+  for (uint64_t i = 1; i <= kMaxSessions; ++i) {
+    ask_exec(i);
+    pids.push_back(run_newest());
+  }
+  for (size_t i = 0; i < pids.size(); ++i) end(pids[i], system_.spawned.at(2 + i), 0);
+  EXPECT_TRUE(system_.signals.empty()) << "it was not taken for hung";
+  std::map<uint32_t, std::string> shapes;
+  for (size_t quiet = 0; quiet < 3;) {
+    const auto heard = hear();
+    quiet = heard.empty() ? quiet + 1 : 0;
+    for (const auto& one : heard) {
+      if (one.header.type == LinkType::kSession) shapes[one.header.session] += 'S';
+      if (one.header.type == LinkType::kExit) shapes[one.header.session] += 'X';
+    }
+  }
+  EXPECT_EQ(shapes.size(), kMaxSessions);
+  for (const auto& [id, shape] : shapes) EXPECT_EQ(shape, "SX") << id;
+}
+
+// The kernel forgets a closed descriptor only once nobody holds it, a child on its way to exec
+// included.
+TEST_F(ExecTest, WhatAForkedChildStillHoldsLeavesTheLoopAlone) {
+  boot_running();
+  const uint32_t session = exec(7, kSessionStdinOpen);
+  std::set<int> other_ends = {link_.get()};
+  for (const auto& process : system_.spawned) {
+    for (const auto& [slot, fd] : process.fds) other_ends.insert(fd.get());
+  }
+  std::vector<common::UniqueFd> copies;
+  int epoll = -1;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    const int fd = std::stoi(entry.path().filename());
+    std::error_code gone;
+    if (std::filesystem::read_symlink(entry.path(), gone) == "anon_inode:[eventpoll]") epoll = fd;
+    if (!other_ends.contains(fd)) copies.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  }
+  ASSERT_GE(epoll, 0);
+  auto& launched = newest();
+  end(run_newest(), launched, 0);
+  acknowledge(session);
+  hear();
+  turn(20);
+  pollfd ready{epoll, POLLIN, 0};
+  EXPECT_EQ(::poll(&ready, 1, 0), 0);
+}
+
+TEST_F(ExecTest, ReapsABoundedNumberInOneTurn) {
+  boot_running();
+  for (int i = 0; i < 1000; ++i) system_.ended.emplace_back(50000 + i, 0);
+  const int before = system_.reaped;
+  turn(1);
+  EXPECT_LE(system_.reaped - before, 128);
+  turn(8);
+  EXPECT_EQ(system_.reaped - before, 1000);
+}
+
+TEST_F(ExecTest, SignalsGoToTheProcessOrItsGroupOnceEach) {
+  boot_running();
+  const uint32_t session = exec(7);
+  const pid_t pid = run_newest();
+  hear();
+  LinkHeader wanted = message(LinkType::kSignal, session, SIGUSR1, 11);
+  say(wanted);
+  restart_link();
+  say(wanted);
+  wanted = message(LinkType::kSignal, session, SIGHUP, 12);
+  wanted.stream = 1;
+  say(wanted);
+  const std::vector<std::pair<pid_t, int>> expected = {{pid, SIGUSR1}, {-pid, SIGHUP}};
+  EXPECT_EQ(system_.signals, expected);
+  const auto told = events(hear(), EventKind::kSignal);
+  ASSERT_EQ(told.size(), 1U) << "the other one went to the former link process";
+  EXPECT_EQ(told[0].header.value, static_cast<uint32_t>(SIGHUP));
+  EXPECT_EQ(told[0].header.writer[1], 1U);
+}
+
+TEST_F(ExecTest, ListsOfProcessesAreAHelpersWork) {
+  boot_running();
+  const common::UniqueFd list(::memfd_create("list", MFD_CLOEXEC));
+  say(message(LinkType::kListProcesses, 0, 0, 21), {}, list.get());
+  ASSERT_EQ(newest().role, "top");
+  system_.ended.emplace_back(newest().pid, 0);
+  auto told = hear(LinkType::kProcesses);
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].header.writer[0], 21U);
+  EXPECT_EQ(told[0].header.value, 0U);
+  say(message(LinkType::kListProcesses, 0, 0, 22), {}, list.get());
+  system_.ended.emplace_back(newest().pid, SIGALRM);
+  EXPECT_EQ(hear(LinkType::kProcesses).at(0).header.value, static_cast<uint32_t>(ETIMEDOUT));
+  for (uint64_t request = 23; request < 28; ++request) {
+    say(message(LinkType::kListProcesses, 0, 0, request), {}, list.get());
+  }
+  EXPECT_EQ(hear(LinkType::kRefused).size(), 1U) << "four at once";
+}
+
+}  // namespace
+}  // namespace tether

@@ -1,0 +1,253 @@
+// For tests: a supervisor whose processes, clock and link process are played by the test.
+#pragma once
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <deque>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tether/session/launch.h"
+#include "tether/supervisor/supervisor.h"
+
+namespace tether {
+
+class FakeSystem : public System {
+ public:
+  struct Spawned {
+    std::string role;
+    pid_t pid = 0;
+    std::map<int, common::UniqueFd> fds;
+  };
+  pid_t spawn(const char* role, std::span<const FdSlot> fds, int /*cgroup*/) override {
+    if (spawn_errno != 0) return -spawn_errno;
+    Spawned& row = spawned.emplace_back();
+    row.role = role;
+    row.pid = next_pid++;
+    for (const FdSlot& slot : fds) {
+      row.fds[slot.to].reset(::fcntl(slot.from, F_DUPFD_CLOEXEC, 3));
+    }
+    return row.pid;
+  }
+  pid_t reap(int& status) override {
+    if (ended.empty()) return 0;
+    const auto [pid, how] = ended.front();
+    ended.pop_front();
+    ++reaped;
+    status = how;
+    return pid;
+  }
+  void signal(pid_t pid, int number) override { signals.emplace_back(pid, number); }
+  common::UniqueFd open_pidfd(pid_t /*pid*/) override {
+    return common::UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  }
+  int write_group(int /*directory*/, const char* file, std::string_view text) override {
+    group_writes.push_back(std::string(file) + "=" + std::string(text));
+    return 0;
+  }
+  bool frozen(int /*directory*/) override { return is_frozen; }
+  uint64_t now_ms() override { return now; }
+
+  size_t launches() const {
+    size_t count = 0;
+    for (const Spawned& one : spawned) count += one.role == "launch" ? 1 : 0;
+    return count;
+  }
+
+  std::deque<Spawned> spawned;
+  std::deque<std::pair<pid_t, int>> ended;
+  std::vector<std::pair<pid_t, int>> signals;
+  std::vector<std::string> group_writes;
+  int spawn_errno = 0;
+  int reaped = 0;
+  bool is_frozen = false;
+  pid_t next_pid = 100;
+  uint64_t now = 1000000;
+};
+
+class SupervisorFixture : public testing::Test {
+ protected:
+  struct Heard {
+    LinkHeader header;
+    std::string payload;
+    size_t fds = 0;
+  };
+  static constexpr uint32_t kPrimary = 1;
+
+  void boot() {
+    config_.set_id(std::string(64, 'a'));
+    if (config_.primary().argv_size() == 0) config_.mutable_primary()->add_argv("sh");
+    BootConfig boot;
+    boot.config = config_;
+    boot.secrets = system_.open_pidfd(1);
+    boot.config_file = system_.open_pidfd(1);
+    ASSERT_TRUE(supervisor_.prepare(std::move(boot), system_.open_pidfd(1)).has_value());
+    supervisor_.start_link();
+    take_link();
+    ASSERT_TRUE(supervisor_.start_primary().has_value());
+  }
+  void boot_running() {
+    boot();
+    primary_pid_ = run_newest();
+    hear();
+  }
+  void turn(int times = 3) {
+    for (int i = 0; i < times; ++i) supervisor_.turn(0);
+  }
+
+  // The link process's side.
+  void take_link() {
+    link_pid_ = system_.spawned.back().pid;
+    link_ = std::move(system_.spawned.back().fds.at(kLinkSupervisorFd));
+  }
+  void restart_link() {
+    link_.reset();
+    system_.ended.emplace_back(link_pid_, SIGKILL);
+    turn();
+    take_link();
+  }
+  std::vector<Heard> hear() {
+    turn();
+    std::vector<Heard> out;
+    std::vector<char> buffer(sizeof(LinkHeader) + kLinkMaxPayload);
+    for (;;) {
+      alignas(cmsghdr) char control[CMSG_SPACE(4 * sizeof(int))] = {};
+      iovec part{buffer.data(), buffer.size()};
+      msghdr message{};
+      message.msg_iov = &part;
+      message.msg_iovlen = 1;
+      message.msg_control = control;
+      message.msg_controllen = sizeof control;
+      const ssize_t n = ::recvmsg(link_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+      if (n < static_cast<ssize_t>(sizeof(LinkHeader))) return out;
+      Heard& heard = out.emplace_back();
+      std::memcpy(&heard.header, buffer.data(), sizeof heard.header);
+      heard.payload.assign(buffer.data() + sizeof(LinkHeader),
+                           static_cast<size_t>(n) - sizeof(LinkHeader));
+      for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+        heard.fds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < heard.fds; ++i) {
+          int fd = -1;
+          std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+          ::close(fd);
+        }
+      }
+    }
+  }
+  std::vector<Heard> hear(LinkType type) { return only(hear(), type); }
+  static std::vector<Heard> only(const std::vector<Heard>& all, LinkType type) {
+    std::vector<Heard> out;
+    for (const Heard& one : all) {
+      if (one.header.type == type) out.push_back(one);
+    }
+    return out;
+  }
+  static std::vector<Heard> events(const std::vector<Heard>& all, protocol::EventKind kind) {
+    std::vector<Heard> out;
+    for (const Heard& one : only(all, LinkType::kEvent)) {
+      if (one.header.stream == static_cast<uint32_t>(kind)) out.push_back(one);
+    }
+    return out;
+  }
+  void say(LinkHeader header, std::string_view payload = {}, int fd = -1) {
+    iovec parts[2] = {{&header, sizeof header},
+                      {const_cast<char*>(payload.data()), payload.size()}};
+    msghdr message{};
+    message.msg_iov = parts;
+    message.msg_iovlen = 2;
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
+    if (fd >= 0) {
+      message.msg_control = control;
+      message.msg_controllen = sizeof control;
+      cmsghdr* rights = CMSG_FIRSTHDR(&message);
+      rights->cmsg_level = SOL_SOCKET;
+      rights->cmsg_type = SCM_RIGHTS;
+      rights->cmsg_len = CMSG_LEN(sizeof fd);
+      std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+    }
+    ASSERT_GT(::sendmsg(link_.get(), &message, MSG_NOSIGNAL), 0);
+    turn();
+  }
+  static LinkHeader message(LinkType type, uint32_t session = 0, uint32_t value = 0,
+                            uint64_t request = 0) {
+    LinkHeader header;
+    header.type = type;
+    header.session = session;
+    header.value = value;
+    header.writer = {request, 0};
+    return header;
+  }
+  static common::UniqueFd spec(bool sealed = true) {
+    common::UniqueFd fd(::memfd_create("spec", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    if (::write(fd.get(), "spec", 4) != 4) ::abort();
+    if (sealed) ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
+    return fd;
+  }
+  void ask_exec(uint64_t request, uint32_t flags = 0) {
+    say(message(LinkType::kLaunch, 0, flags, request), {}, spec().get());
+  }
+  // The new session's id.
+  uint32_t exec(uint64_t request, uint32_t flags = 0) {
+    ask_exec(request, flags);
+    const auto told = hear(LinkType::kSession);
+    return told.empty() ? 0 : told.back().header.session;
+  }
+
+  // The launcher's side, of what was launched last.
+  FakeSystem::Spawned& newest() { return system_.spawned.back(); }
+  void report(FakeSystem::Spawned& launcher, const LaunchReport& report) {
+    ASSERT_EQ(::send(launcher.fds.at(kLaunchStatusFd).get(), &report, sizeof report, MSG_NOSIGNAL),
+              static_cast<ssize_t>(sizeof report));
+  }
+  // Its process runs; gives the pid.
+  pid_t run(FakeSystem::Spawned& launcher) {
+    LaunchReport cloned;
+    cloned.event = LaunchEvent::kCloned;
+    cloned.pid = system_.next_pid++;
+    report(launcher, cloned);
+    launcher.fds.at(kLaunchStatusFd).reset();
+    system_.ended.emplace_back(launcher.pid, 0);
+    turn();
+    return cloned.pid;
+  }
+  pid_t run_newest() { return run(newest()); }
+  void fail_newest(protocol::Stage stage, int errno_value, const char* object) {
+    FakeSystem::Spawned& launcher = newest();
+    LaunchReport failed;
+    failed.event = LaunchEvent::kFailed;
+    failed.stage = static_cast<uint32_t>(stage);
+    failed.errno_value = errno_value;
+    std::strncpy(failed.object.data(), object, failed.object.size() - 1);
+    report(launcher, failed);
+    launcher.fds.clear();
+    system_.ended.emplace_back(launcher.pid, 0);
+    turn();
+  }
+  void print(FakeSystem::Spawned& launched, std::string_view text) {
+    ASSERT_EQ(::write(launched.fds.at(1).get(), text.data(), text.size()),
+              static_cast<ssize_t>(text.size()));
+    turn();
+  }
+  // A wait status: exit code << 8, or a signal.
+  void end(pid_t pid, FakeSystem::Spawned& launched, int status) {
+    launched.fds.clear();
+    system_.ended.emplace_back(pid, status);
+    turn();
+  }
+
+  JournalWriter journal_;
+  FakeSystem system_;
+  protocol::pb::ContainerVm config_;
+  Supervisor supervisor_{journal_, system_};
+  common::UniqueFd link_;
+  pid_t link_pid_ = 0;
+  pid_t primary_pid_ = 0;
+};
+
+}  // namespace tether

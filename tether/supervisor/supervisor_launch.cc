@@ -1,0 +1,194 @@
+// Launching a session: its descriptors, its launcher, and what that reports.
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "common/io.h"
+#include "tether/supervisor/supervisor.h"
+
+namespace tether {
+namespace {
+
+using protocol::EventKind;
+using protocol::SessionState;
+
+common::Result<common::UniqueFd> sealed_memfd(std::string_view content) {
+  common::UniqueFd fd(::memfd_create("spec", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return common::errno_error("memfd_create", "launch specification");
+  RETURN_IF_ERROR(common::write_all(fd.get(), content, "launch specification"));
+  ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  return fd;
+}
+
+}  // namespace
+
+// Protobuf is written here, before launch, and never again.
+common::Status Supervisor::write_specs() {
+  const auto& config = boot_.config;
+  protocol::pb::LaunchSpec spec;
+  *spec.mutable_session() = config.primary();
+  spec.set_read_only_root(config.root().read_only());
+  spec.set_hostname(config.hostname().empty() ? config.id().substr(0, 12) : config.hostname());
+  ASSIGN_OR_RETURN(primary_spec_, sealed_memfd(spec.SerializeAsString()));
+  if (!config.has_health() || config.health().argv_size() == 0) return {};
+  auto* session = spec.mutable_session();
+  session->mutable_argv()->CopyFrom(config.health().argv());
+  session->set_tty(false);
+  session->set_open_stdin(false);
+  ASSIGN_OR_RETURN(health_spec_, sealed_memfd(spec.SerializeAsString()));
+  return {};
+}
+
+// A TTY has one stream.
+int Supervisor::open_rings(Session& session) {
+  if (session.discard) return 0;
+  for (size_t stream = 0; stream < (session.tty ? 1U : 2U); ++stream) {
+    if (const auto opened = session.outputs[stream].ring.open(&rings_); opened.has_error()) {
+      return opened.error().code.value();
+    }
+    session.outputs[stream].ended = false;  // also while it is held
+  }
+  return 0;
+}
+
+// The child's ends of 0, 1 and 2; ours stay in the session. A TTY's master comes with the
+// launcher's report.
+int Supervisor::connect_stdio(Session& session, std::array<common::UniqueFd, 3>& child) {
+  if (session.tty) return 0;
+  if (session.stdin_open) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return errno;
+    child[0].reset(ends[0]);
+    session.input.reset(ends[1]);
+    ::fcntl(ends[1], F_SETFL, O_NONBLOCK);
+  }
+  for (size_t stream = 0; stream < 2; ++stream) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return errno;
+    session.outputs[stream].source.reset(ends[0]);
+    ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    child[stream + 1].reset(ends[1]);
+  }
+  return 0;
+}
+
+int Supervisor::launch(Session& session, int spec_fd) {
+  for (Output& output : session.outputs) {
+    output.discard = session.discard;
+    output.ended = session.tty && &output == &session.outputs[1];
+  }
+  std::array<common::UniqueFd, 3> child;
+  if (const int failed = connect_stdio(session, child); failed != 0) return failed;
+  int status[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) != 0) return errno;
+  session.status.reset(status[0]);
+  ::fcntl(status[0], F_SETFL, O_NONBLOCK);
+  const common::UniqueFd theirs(status[1]);
+  std::array<FdSlot, 6> slots;
+  size_t used = 0;
+  for (int fd = 0; fd < 3; ++fd) {
+    if (child[static_cast<size_t>(fd)]) slots[used++] = {child[static_cast<size_t>(fd)].get(), fd};
+  }
+  slots[used++] = {theirs.get(), kLaunchStatusFd};
+  slots[used++] = {spec_fd, kLaunchSpecFd};
+  // Whom to join is for PID 1 to say, whoever wrote the specification.
+  common::UniqueFd join;
+  if (session.kind != Session::Kind::kPrimary) {
+    join = system_.open_pidfd(primary_->pid);
+    if (!join) return ESRCH;
+    slots[used++] = {join.get(), kLaunchJoinFd};
+  }
+  const auto given = std::span(slots).first(used);
+  const pid_t pid = system_.spawn("launch", given, container_cgroup_.get());
+  if (pid < 0) return -pid;
+  session.launcher = pid;
+  session.started_ms = system_.now_ms();
+  watch(session.status.get(), EPOLLIN, Source::kStatus, session.id);
+  for (uint32_t stream = 0; stream < 2; ++stream) {
+    Output& output = session.outputs[stream];
+    if (!output.source) continue;
+    watch(output.source.get(), EPOLLIN, Source::kOutput, session.id, stream);
+    output.watched = true;
+  }
+  on_input(session);  // what came before there was anybody to take it
+  return 0;
+}
+
+// There is not even a launcher who could say why.
+void Supervisor::fail_launch(Session& session, int errno_value, std::string_view object) {
+  session.failed = true;
+  session.failure = {};
+  session.failure.stage = static_cast<uint32_t>(protocol::Stage::kInternal);
+  session.failure.errno_value = errno_value;
+  object.copy(session.failure.object.data(), session.failure.object.size() - 1);
+  drop(session.status);
+  after_end(session);
+}
+
+void Supervisor::on_status(Session& session) {
+  while (session.status) {
+    LaunchReport report;
+    iovec part{&report, sizeof report};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    const ssize_t n = ::recvmsg(session.status.get(), &message, MSG_CMSG_CLOEXEC);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return;
+    common::UniqueFd master;
+    if (const cmsghdr* header = CMSG_FIRSTHDR(&message);
+        header != nullptr && header->cmsg_type == SCM_RIGHTS) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+      master.reset(fd);
+    }
+    if (n == sizeof report) {
+      on_report(session, report, std::move(master));
+      continue;
+    }
+    drop(session.status);  // The end: exec worked, or nothing is left.
+    if (!session.failed && session.pid != 0 && session.state == SessionState::kCreated) {
+      session.state = SessionState::kRunning;
+      protocol::JournalRecord record;
+      record.kind = EventKind::kSessionStarted;
+      record.session = session.id;
+      record.value = static_cast<uint32_t>(session.pid);
+      if (session.visible()) event(record);
+      if (&session == primary_ && kill_at_ms_ != 0) {
+        send_stop_signal();  // asked for before there was a process
+      }
+    }
+    return after_end(session);
+  }
+}
+
+void Supervisor::on_report(Session& session, const LaunchReport& report, common::UniqueFd master) {
+  if (report.event == LaunchEvent::kFailed) {
+    if (session.failed) return;  // The first reason is the reason.
+    session.failed = true;
+    session.failure = report;
+    session.failure.object.back() = '\0';
+    return;
+  }
+  session.pid = report.pid;
+  if (!master) return;
+  ::fcntl(master.get(), F_SETFL, O_NONBLOCK);
+  session.input.reset(::fcntl(master.get(), F_DUPFD_CLOEXEC, 3));
+  session.slave.reset(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (session.window.ws_row != 0) ::ioctl(master.get(), TIOCSWINSZ, &session.window);
+  Output& output = session.outputs[0];
+  output.source = std::move(master);
+  watch(output.source.get(), EPOLLIN, Source::kOutput, session.id, 0);
+  output.watched = true;
+  on_input(session);
+}
+
+}  // namespace tether

@@ -1,0 +1,55 @@
+#include "tether/supervisor/system.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "tether/supervisor/clock.h"
+
+namespace tether {
+namespace {
+
+class KernelSystem : public System {
+ public:
+  pid_t spawn(const char* role, std::span<const FdSlot> fds, int cgroup) override {
+    return spawn_role(role, fds, cgroup);
+  }
+  pid_t reap(int& status) override {
+    const pid_t pid = ::waitpid(-1, &status, WNOHANG | __WALL);
+    return pid > 0 ? pid : 0;
+  }
+  void signal(pid_t pid, int number) override { ::kill(pid, number); }
+  common::UniqueFd open_pidfd(pid_t pid) override {
+    return common::UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  }
+  int write_group(int directory, const char* file, std::string_view text) override {
+    const common::UniqueFd fd(::openat(directory, file, O_WRONLY | O_CLOEXEC));
+    if (!fd) return errno;
+    const ssize_t n = ::write(fd.get(), text.data(), text.size());
+    if (n < 0) return errno;
+    return static_cast<size_t>(n) == text.size() ? 0 : EIO;
+  }
+  bool frozen(int directory) override {
+    const common::UniqueFd fd(::openat(directory, "cgroup.events", O_RDONLY | O_CLOEXEC));
+    std::array<char, 128> text{};
+    const ssize_t n = fd ? ::read(fd.get(), text.data(), text.size()) : 0;
+    if (n <= 0) return false;
+    const std::string_view events(text.data(), static_cast<size_t>(n));
+    return events.find("frozen 1") != std::string_view::npos;
+  }
+  uint64_t now_ms() override { return tether::now_ms(); }
+};
+
+}  // namespace
+
+System& kernel_system() {
+  static KernelSystem system;
+  return system;
+}
+
+}  // namespace tether

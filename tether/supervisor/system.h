@@ -1,0 +1,37 @@
+// What the supervisor asks of the kernel about processes and the clock, so that tests can answer.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "common/unique_fd.h"
+#include "tether/supervisor/spawn.h"
+
+namespace tether {
+
+// Nothing here blocks or allocates.
+class System {
+ public:
+  virtual ~System() = default;
+  // spawn_role().
+  virtual pid_t spawn(const char* role, std::span<const FdSlot> fds, int cgroup) = 0;
+  // An ended child and how it ended, once each; 0: none now.
+  virtual pid_t reap(int& status) = 0;
+  // A negative pid: its process group.
+  virtual void signal(pid_t pid, int number) = 0;
+  // None when there is no such process. Children keep their pids until they are reaped.
+  virtual common::UniqueFd open_pidfd(pid_t pid) = 0;
+  // Writes to a file of the cgroup whose directory is given: 0 or an errno.
+  virtual int write_group(int directory, const char* file, std::string_view text) = 0;
+  // Every process of that cgroup stands still.
+  virtual bool frozen(int directory) = 0;
+  // Since boot.
+  virtual uint64_t now_ms() = 0;
+};
+
+System& kernel_system();
+
+}  // namespace tether

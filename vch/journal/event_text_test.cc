@@ -1,0 +1,92 @@
+#include "vch/journal/event_text.h"
+
+#include <gtest/gtest.h>
+
+namespace vch {
+namespace {
+
+using protocol::EventKind;
+using protocol::JournalRecord;
+
+const EventSubject kWeb = {std::string(64, 'a'), "web", "busybox"};
+
+JournalRecord record(EventKind kind, uint32_t session = 0, uint32_t value = 0, uint32_t extra = 0,
+                     std::string_view text = {}) {
+  JournalRecord r;
+  r.wall_ns = 1735689600000000001U;
+  r.kind = kind;
+  r.session = session;
+  r.value = value;
+  r.extra = extra;
+  r.payload = text;
+  return r;
+}
+
+std::string line(EventTeller& teller, const JournalRecord& r) {
+  const auto event = teller.hear(r);
+  if (!event) return "";
+  const std::string text = event_line(kWeb, *event);
+  const std::string prefix = "2025-01-01T00:00:00.000000001Z container ";
+  EXPECT_TRUE(text.starts_with(prefix)) << text;
+  return text.substr(prefix.size(), text.find(" " + kWeb.id) - prefix.size()) +
+         text.substr(text.find(kWeb.id) + kWeb.id.size());
+}
+
+TEST(EventText, LinesAreDockers) {
+  EventTeller teller;
+  EXPECT_EQ(line(teller, record(EventKind::kBoot, 0, 0, 0, "1.0")),
+            "boot (agent=1.0, image=busybox, name=web)");
+  EXPECT_EQ(line(teller, record(EventKind::kSessionStarted, 3, 42)),
+            "start (pid=42, image=busybox, name=web)");
+  EXPECT_EQ(line(teller, record(EventKind::kSessionStarted, 5, 50)),
+            "exec_start (pid=50, session=5, image=busybox, name=web)");
+  EXPECT_EQ(line(teller, record(EventKind::kSessionExited, 5, 1)),
+            "exec_die (exitCode=1, session=5, image=busybox, name=web)");
+  EXPECT_EQ(line(teller, record(EventKind::kHealth, 3, 3)),
+            "health_status: unhealthy (image=busybox, name=web)");
+  EXPECT_EQ(line(teller, record(EventKind::kSessionExited, 3, 137, 9)),
+            "die (exitCode=137, signal=9, image=busybox, name=web)");
+  EXPECT_EQ(line(teller, record(EventKind::kOutput, 3)), "");
+}
+
+TEST(EventText, TheGuestsWordsAreEscaped) {
+  EventTeller teller;
+  EXPECT_EQ(line(teller, record(EventKind::kOom, 1, 7, 0, "a\x1b[2J\n")),
+            "oom (pid=7, process=a\\x1b[2J\\x0a, image=busybox, name=web)");
+  const auto event = teller.hear(record(EventKind::kOom, 1, 7, 0, "\xff\x1b"));
+  EXPECT_EQ(event_json(kWeb, *event).find('\x1b'), std::string::npos);
+}
+
+TEST(EventText, JsonIsDockersObject) {
+  EventTeller teller;
+  const auto event = teller.hear(record(EventKind::kSessionExited, 3, 4));
+  EXPECT_EQ(event_json({"id", "web", "busybox"}, *event),
+            R"({"status":"die","id":"id","from":"busybox","Type":"container","Action":"die",)"
+            R"("Actor":{"ID":"id","Attributes":{"exitCode":"4","image":"busybox","name":"web"}},)"
+            R"("scope":"local","time":1735689600,"timeNano":1735689600000000001})");
+}
+
+TEST(EventText, FiltersOfOneKeyAreAlternatives) {
+  EventTeller teller;
+  const auto die = teller.hear(record(EventKind::kSessionExited, 3, 4));
+  const auto healthy = teller.hear(record(EventKind::kHealth, 3, 2));
+  EventFilter filter;
+  EXPECT_TRUE(filter.matches(kWeb, *die));
+  ASSERT_TRUE(filter.add("event=die").has_value());
+  ASSERT_TRUE(filter.add("event=start").has_value());
+  EXPECT_TRUE(filter.matches(kWeb, *die));
+  EXPECT_FALSE(filter.matches(kWeb, *healthy));
+  ASSERT_TRUE(filter.add("event=health_status").has_value());
+  EXPECT_TRUE(filter.matches(kWeb, *healthy));
+  ASSERT_TRUE(filter.add("container=db").has_value());
+  EXPECT_FALSE(filter.matches(kWeb, *die));
+  ASSERT_TRUE(filter.add("container=aaaa").has_value());
+  EXPECT_TRUE(filter.matches(kWeb, *die));
+  ASSERT_TRUE(filter.add("type=network").has_value());
+  EXPECT_FALSE(filter.matches(kWeb, *die));
+  EXPECT_TRUE(filter.add("color=red").has_error());
+  EXPECT_TRUE(filter.add("event").has_error());
+}
+
+}  // namespace
+}  // namespace vch
