@@ -62,11 +62,13 @@ void ControlServer::on_message(const LinkHeader& header, std::string_view payloa
 }
 
 void ControlServer::on_event(const LinkHeader& header, std::string_view payload) {
-  if (header.stream == static_cast<uint32_t>(protocol::EventKind::kHealth)) health_ = header.value;
+  const uint32_t kind = header.stream & 0xffffU;
+  if (kind == static_cast<uint32_t>(protocol::EventKind::kHealth)) health_ = header.value;
   Event event;
   event.set_number(header.offset);
   event.set_wall_ns(header.writer[0]);
-  event.set_kind(header.stream);
+  event.set_kind(kind);
+  event.set_stage(header.stream >> 16U);
   event.set_session(header.session);
   event.set_value(header.value);
   event.set_extra(static_cast<uint32_t>(header.writer[1]));

@@ -38,8 +38,9 @@ enum class LinkType : uint32_t {
               // payload: object
   kStdinAck = 5,  // session, writer; offset: accepted so far. value 1: stdin is closed, nothing
                   // more is taken
-  kEvent = 6,  // offset: number; writer[0]: wall clock ns; stream: kind; session, value; writer[1]:
-               // extra; payload: text
+  kEvent = 6,     // offset: number; writer[0]: wall clock ns; stream: kind | stage << 16; session,
+                  // value; writer[1]:
+                  // extra; payload: text
   kRestarts = 7,  // value: how many times the link process was started
   kState = 8,     // value 1: the container is paused; offset: restarts of the primary. Also answers
                   // kPause

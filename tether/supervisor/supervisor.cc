@@ -39,11 +39,13 @@ void Supervisor::event(protocol::JournalRecord record) {
   LinkHeader header;
   header.type = LinkType::kEvent;
   header.session = record.session;
-  header.stream = static_cast<uint32_t>(record.kind);
+  header.stream = static_cast<uint32_t>(record.kind) | uint32_t{record.stage} << 16U;
   header.value = record.value;
   header.offset = ++event_number_;
   header.writer = {now_ns(CLOCK_REALTIME), record.extra};
-  tell(header, record.payload.substr(0, 1024));
+  const std::string_view text = record.payload.substr(0, EventLog::kMaxText);
+  events_.add(header, text);
+  tell(header, text);
 }
 
 void Supervisor::fail(const StageError& error) {

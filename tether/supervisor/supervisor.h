@@ -10,6 +10,7 @@
 
 #include "tether/boot/boot.h"
 #include "tether/boot/link_devices.h"
+#include "tether/supervisor/event_log.h"
 #include "tether/supervisor/health.h"
 #include "tether/supervisor/journal_writer.h"
 #include "tether/supervisor/link_messages.h"
@@ -171,6 +172,7 @@ class Supervisor {
 
   JournalWriter& journal_;
   uint64_t event_number_ = 0;
+  EventLog events_;
   uint64_t journal_retry_ms_ = 0;   // 0: nothing waits
   uint64_t room_deadline_ms_ = 0;   // 0: nobody waits to be given up
   bool rings_blocked_ = false;      // some process waits for room

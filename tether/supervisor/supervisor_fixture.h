@@ -151,7 +151,7 @@ class SupervisorFixture : public testing::Test {
   static std::vector<Heard> events(const std::vector<Heard>& all, protocol::EventKind kind) {
     std::vector<Heard> out;
     for (const Heard& one : only(all, LinkType::kEvent)) {
-      if (one.header.stream == static_cast<uint32_t>(kind)) out.push_back(one);
+      if ((one.header.stream & 0xffffU) == static_cast<uint32_t>(kind)) out.push_back(one);
     }
     return out;
   }

@@ -55,6 +55,7 @@ void Supervisor::start_link() {
   restarts.value = link_starts_ - 1;
   tell(restarts);
   tell_state();
+  events_.tell_all([this](const LinkHeader& event, std::string_view text) { tell(event, text); });
   for (Session& session : sessions_) {
     session.introduced = false;
     for (Output& output : session.outputs) output.told = false;

@@ -160,6 +160,17 @@ TEST_F(PrimaryTest, ANewLinkProcessHearsNoEndBetweenTwoRuns) {
   EXPECT_EQ(only(heard, LinkType::kState).at(0).header.offset, 1U);
 }
 
+TEST_F(PrimaryTest, ANewLinkProcessHearsOfEventsBeforeItsTime) {
+  boot_running();
+  restart_link();
+  const auto heard = hear();
+  const auto told = only(heard, LinkType::kEvent);
+  for (size_t i = 0; i < told.size(); ++i) EXPECT_EQ(told[i].header.offset, i + 1) << "a hole";
+  EXPECT_EQ(events(heard, EventKind::kSessionStarted).size(), 1U);
+  EXPECT_EQ(events(heard, EventKind::kLinkStarted).size(), 2U);
+  EXPECT_EQ(events(heard, EventKind::kLinkDied).size(), 1U);
+}
+
 TEST_F(PrimaryTest, InputOfARunThatEndedIsGoneAndLaterInputGoesToTheNext) {
   restart_policy(RestartPolicy::ALWAYS);
   config_.mutable_primary()->set_open_stdin(true);

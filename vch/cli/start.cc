@@ -73,8 +73,8 @@ Result<int> attach_to(const Context& context, const Flags& flags) {
 
 void add_start_commands(CLI::App& app, Context& context) {
   const auto flags = std::make_shared<Flags>();
-  const auto finish = [&context](const Result<int>& code) {
-    if (code.has_error()) return context.fail(code.error());
+  const auto finish = [&context](const Result<int>& code, int failed) {
+    if (code.has_error()) return context.fail(code.error(), failed);
     context.exit_code = *code;
   };
   const auto add_common = [&flags](CLI::App& command) {
@@ -89,7 +89,9 @@ void add_start_commands(CLI::App& app, Context& context) {
   start->add_flag("-i,--interactive", flags->interactive, "The same, and pass our stdin on");
   add_common(*start);
   start->callback([=, &context] {
-    if (flags->attach || flags->interactive) return finish(start_attached(context, *flags));
+    if (flags->attach || flags->interactive) {
+      return finish(start_attached(context, *flags), kExitMachine);  // as run: it may exit with any
+    }
     const Status done = start_detached(context, *flags, context.exit_code);
     if (done.has_error()) context.fail(done.error());
   });
@@ -97,7 +99,7 @@ void add_start_commands(CLI::App& app, Context& context) {
   attach->add_option("CONTAINER", flags->names, "Its name or id")->required()->expected(1);
   attach->add_flag("--no-stdin", flags->no_stdin, "Do not pass our stdin on");
   add_common(*attach);
-  attach->callback([=, &context] { finish(attach_to(context, *flags)); });
+  attach->callback([=, &context] { finish(attach_to(context, *flags), kExitFailed); });
 }
 
 }  // namespace vch
