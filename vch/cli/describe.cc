@@ -7,6 +7,8 @@
 #include <ctime>
 
 #include "vch/interaction/control.h"
+#include "vch/journal/event_text.h"
+#include "vch/journal/time_text.h"
 #include "vch/machine/life.h"
 #include "vch/machine/machine.h"
 #include "vch/shim/shim.h"
@@ -123,30 +125,7 @@ std::string status_text(const ContainerState& state) {
   return text;
 }
 
-const char* health_name(protocol::Health health) {
-  switch (health) {
-    case protocol::Health::kStarting:
-      return "starting";
-    case protocol::Health::kHealthy:
-      return "healthy";
-    case protocol::Health::kUnhealthy:
-      return "unhealthy";
-    case protocol::Health::kNone:
-      break;
-  }
-  return "none";
-}
-
-std::string timestamp(int64_t ns) {
-  if (ns == 0) return "";
-  const std::time_t seconds = ns / kNsPerS;
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  std::array<char, 64> text{};
-  const size_t size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
-  std::snprintf(text.data() + size, text.size() - size, ".%09dZ", int(ns % kNsPerS));
-  return text.data();
-}
+std::string timestamp(int64_t ns) { return ns == 0 ? "" : format_time(ns); }
 
 Result<Json> describe_container(const Context& context, const Container& container) {
   ASSIGN_OR_RETURN(const ContainerState state, read_state(container));

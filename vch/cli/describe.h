@@ -16,7 +16,6 @@ common::Result<nlohmann::ordered_json> describe_container(const Context& context
 
 // "Up 5 minutes (healthy)" as Docker's STATUS column says it.
 std::string status_text(const ContainerState& state);
-const char* health_name(protocol::Health health);
 // RFC 3339 in UTC with nanoseconds; empty for 0.
 std::string timestamp(int64_t ns_since_1970);
 

@@ -7,6 +7,7 @@
 
 #include "vch/cli/describe.h"
 #include "vch/cli/template.h"
+#include "vch/journal/event_text.h"
 #include "vch/machine/container_state.h"
 #include "vch/machine/machine.h"
 

@@ -16,20 +16,6 @@ using Json = nlohmann::ordered_json;
 constexpr size_t kMostText = 1024;
 constexpr int64_t kSecond = 1000000000;
 
-const char* health_word(uint32_t health) {
-  switch (static_cast<protocol::Health>(health)) {
-    case protocol::Health::kStarting:
-      return "starting";
-    case protocol::Health::kHealthy:
-      return "healthy";
-    case protocol::Health::kUnhealthy:
-      return "unhealthy";
-    case protocol::Health::kNone:
-      break;
-  }
-  return "none";
-}
-
 std::string text_of(const JournalRecord& record) {
   return std::string(record.payload.substr(0, kMostText));
 }
@@ -49,6 +35,20 @@ bool is_docker_prefix(const std::string& whole, const std::string& part) {
 }
 
 }  // namespace
+
+const char* health_name(protocol::Health health) {
+  switch (health) {
+    case protocol::Health::kStarting:
+      return "starting";
+    case protocol::Health::kHealthy:
+      return "healthy";
+    case protocol::Health::kUnhealthy:
+      return "unhealthy";
+    case protocol::Health::kNone:
+      break;
+  }
+  return "none";
+}
 
 // The first session of a life is the primary, whichever its number; it keeps it when it restarts.
 std::string EventTeller::session_action(const JournalRecord& record, const char* primary,
@@ -91,7 +91,7 @@ std::optional<ContainerEvent> EventTeller::hear(const JournalRecord& record) {
       if (record.extra != 0) event.attributes.emplace_back("signal", extra);
       break;
     case EventKind::kHealth:
-      event.action = std::string("health_status: ") + health_word(record.value);
+      event.action = std::string("health_status: ") + health_name(static_cast<protocol::Health>(record.value));
       break;
     case EventKind::kLinkStarted:
       event.action = "link_start";

@@ -22,6 +22,9 @@ struct ContainerEvent {
   std::vector<std::pair<std::string, std::string>> attributes;  // beside image and name; unescaped
 };
 
+// "healthy" and so on; "none" without a check, and for what this version does not know.
+const char* health_name(protocol::Health health);
+
 // Makes events of a container's records, in order: it remembers which session is the primary.
 class EventTeller {
  public:
