@@ -33,6 +33,17 @@ TEST(OutputRules, ABusyJournalIsWaitedForUnlessThePolicyIsToDrop) {
   EXPECT_EQ(make_room_for(facts).what, What::kDrop);
 }
 
+TEST(OutputRules, WhatWasKeptForAJournalThatDiedGoesIfClientsHadIt) {
+  OutputFacts facts = full();
+  facts.attached = true;
+  facts.acked = facts.tail + 10;
+  EXPECT_EQ(make_room_for(facts).what, What::kFree);
+  EXPECT_EQ(make_room_for(facts).offset, facts.tail + 10);
+  facts.journal = true;
+  facts.journaled = facts.tail;
+  EXPECT_EQ(make_room_for(facts).what, What::kWait) << "it may still take it";
+}
+
 TEST(OutputRules, WithoutAJournalAClientIsWaitedFor) {
   OutputFacts facts = full();
   facts.attached = true;

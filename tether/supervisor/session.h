@@ -29,6 +29,7 @@ struct Output {
   uint64_t journaled = 0;  // the journal has everything below
   bool seen = false;       // there was a client ever
   uint64_t delivered = 0;  // some client has everything below
+  uint64_t acked = 0;      // every client attached has had everything below
   uint64_t dropped = 0;    // bytes that were given up: nobody else had them
   uint64_t dropped_told = 0;
   uint64_t drop_told_ms = 0;

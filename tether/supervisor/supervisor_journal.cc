@@ -114,6 +114,7 @@ bool Supervisor::find_room(Session& session, uint32_t stream) {
   facts.journal = goes_to_journal(session) && journal_.alive();
   facts.journaled = output.journaled;
   facts.attached = session.attached != 0;
+  facts.acked = output.acked;
   facts.abandoned = !facts.attached && now >= abandoned_at_ms(session);
   facts.drop = boot_.config.journal().output_policy() == protocol::pb::DROP;
   const OutputVerdict verdict = make_room_for(facts);
@@ -183,6 +184,7 @@ void Supervisor::on_delivered(Session& session, const LinkHeader& header) {
   if (header.type == LinkType::kDelivered) return;
   if (linger_until_ms_ != 0) extend_linger();
   uint64_t below = std::min(header.offset, head);
+  output.acked = std::max(output.acked, below);
   if (goes_to_journal(session) && journal_.alive()) below = std::min(below, output.journaled);
   if (below > output.ring.tail() && output.ring.free_below(below)) resume_blocked();
 }

@@ -91,7 +91,8 @@ std::optional<ContainerEvent> EventTeller::hear(const JournalRecord& record) {
       if (record.extra != 0) event.attributes.emplace_back("signal", extra);
       break;
     case EventKind::kHealth:
-      event.action = std::string("health_status: ") + health_name(static_cast<protocol::Health>(record.value));
+      event.action =
+          std::string("health_status: ") + health_name(static_cast<protocol::Health>(record.value));
       break;
     case EventKind::kLinkStarted:
       event.action = "link_start";
