@@ -13,8 +13,8 @@ class Debug(VmTest):
         # What the image has is out of the way: the tools are not its own.
         self.assert_ended(vch("run", "-d", "--name", name, "--hostname", "box", "busybox", "sh", "-c",
                               "echo kept >/mark; exec sleep 1000000"), 0)
-        script = (b"hide=$(readlink /proc/self/exe); echo \"$hide\"; cat /mark; hostname; "
-                  b"cat /proc/1/comm; touch /made; exit 9\n")
+        script = (b"while [ $(cat /proc/1/comm) != sleep ]; do usleep 10000; done; "
+                  b"readlink /proc/self/exe; cat /mark; hostname; cat /proc/1/comm; touch /made; exit 9\n")
         self.assert_ended(vch("debug", name, stdin=script), 9,
                           b"/memfd:busybox (deleted)\nkept\nbox\nsleep\n")
         self.assert_ended(vch("debug", name, "ls", "/made"), 0, b"/made\n")
