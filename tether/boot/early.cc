@@ -76,6 +76,9 @@ void add_settings(std::vector<BootRow>& rows) {
   for (const auto& [name, value] : kSettings) {
     rows.push_back(write_row(std::string("/proc/sys/") + name, value));
   }
+  // Ends what would else be minutes of evicting programs' text and reading it again: when not even
+  // the pages of the last half second fit, somebody is killed.
+  rows.push_back(write_row("/sys/kernel/mm/lru_gen/min_ttl_ms", "500"));
 }
 
 }  // namespace
