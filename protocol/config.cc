@@ -4,6 +4,8 @@
 #include <set>
 #include <string>
 
+#include "protocol/config_network.h"
+
 namespace protocol {
 namespace {
 
@@ -183,6 +185,7 @@ common::Status check_config(const pb::ContainerVm& config) {
     return refuse("restart.kind",
                   std::to_string(config.restart().kind()) + ", want NO, ON_FAILURE or ALWAYS");
   }
+  RETURN_IF_ERROR(check_network(config.network()));
   return check_links(config);
 }
 

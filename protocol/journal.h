@@ -47,7 +47,7 @@ enum class EventKind : uint16_t {
   kPaused = 12,
   kUnpaused = 13,
   kOom = 14,         // the kernel killed a process for want of memory; value: pid, text: its name
-  kAddress = 15,     // text: interface and address
+  kAddress = 15,     // text: interface and address; "eth0 lost 10.1.2.3/24": it is gone
   kSignal = 16,      // value: number, extra 1: the whole group; somebody asked for it
   kRestarting = 17,  // the primary, by the restart policy; value: which time, extra: delay in ms
   kDropped = 18,     // output was given up; value: stream, text: how many bytes in all so far
@@ -55,6 +55,9 @@ enum class EventKind : uint16_t {
 
 enum class Health : uint32_t { kNone = 0, kStarting = 1, kHealthy = 2, kUnhealthy = 3 };
 enum class SessionState : uint32_t { kCreated = 0, kRunning = 1, kExited = 2, kFailed = 3 };
+
+// The number of the container's own session, in every life; execs and the rest have higher ones.
+inline constexpr uint32_t kPrimarySession = 1;
 
 struct JournalRecord {
   uint64_t number = 0;

@@ -50,6 +50,14 @@ std::string_view stage_name(Stage stage) {
       return "shutdown";
     case Stage::kInternal:
       return "internal";
+    case Stage::kFindInterface:
+      return "find network interface";
+    case Stage::kConfigureInterface:
+      return "configure network interface";
+    case Stage::kLease:
+      return "get DHCP lease";
+    case Stage::kFirewall:
+      return "set up firewall";
   }
   return "unknown stage";
 }

@@ -30,6 +30,10 @@ enum class Stage : uint16_t {
   kCapabilities = 19,
   kShutdown = 20,
   kInternal = 21,
+  kFindInterface = 22,       // object is the MAC or PCI address
+  kConfigureInterface = 23,  // object is the interface's name, and what of it
+  kLease = 24,               // object is the interface's name
+  kFirewall = 25,            // likewise
 };
 
 // A stage's name in words, e.g. "mount image"; "unknown stage" for a number this version does not

@@ -1,6 +1,6 @@
 // tether: PID 1 of a containerVM. The same binary, executed again by PID 1, is the link process
-// ("tether link"), the launcher of a session ("tether launch") and who lists processes ("tether
-// top").
+// ("tether link"), the launcher of a session ("tether launch"), who lists processes ("tether top")
+// and who keeps leases ("tether dhcp").
 #include <sys/reboot.h>
 #include <unistd.h>
 
@@ -11,6 +11,7 @@
 
 #include "tether/boot/boot.h"
 #include "tether/link/link_main.h"
+#include "tether/network/dhcp_main.h"
 #include "tether/session/launch.h"
 #include "tether/session/process_list.h"
 #include "tether/supervisor/supervisor.h"
@@ -70,6 +71,7 @@ tether::JournalWriter* journal_of_last_words = nullptr;
   } else {
     supervisor.run();
   }
+  supervisor.stop_network();
   power_off(journal);
 }
 
@@ -80,6 +82,7 @@ int main(int argc, char** argv) {
   if (::getpid() == 1) init_main();
   if (role == "link") return tether::link_main();
   if (role == "launch") tether::launcher_main();
+  if (role == "dhcp") tether::dhcp_main();
   if (role == "top") tether::process_list_main();
   if (role == "--version") {
     std::printf("tether %s\n", tether::kVersion.data());

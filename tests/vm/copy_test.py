@@ -3,10 +3,12 @@
 import hashlib
 import io
 import os
+import random
+import signal
 import subprocess
 import tarfile
 
-from vch_testing import VmTest, vch
+from vch_testing import VCH, VmTest, inspect, vch
 
 
 class Copy(VmTest):
@@ -90,6 +92,46 @@ class Copy(VmTest):
         with tarfile.open(fileobj=io.BytesIO(out)) as tar:
             self.assertEqual(tar.extractfile("owned/d/f").read(), b"hello")
             self.assertEqual(tar.getmember("owned/d/f").uid, 12)
+
+    def copies(self):
+        """The sessions of copies that run."""
+        return [session["Id"] for session in inspect(self.container)["Agent"]["Sessions"]
+                if not session["Command"] and not session["Primary"] and session["State"] == "running"]
+
+    def begin(self, *arguments):
+        """A copy from or to a pipe of ours, once it runs."""
+        process = subprocess.Popen([VCH, "cp", *arguments], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE)
+        while not self.copies():
+            self.assertIsNone(process.poll())
+        return process
+
+    def test_a_copy_outlives_shim_and_link_process(self):
+        content = random.Random(3).randbytes(3 << 20)
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w") as tar:
+            member = tarfile.TarInfo("survivor")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        stream = stream.getvalue()
+        with self.begin("-", self.at("/tmp")) as process:
+            process.stdin.write(stream[:1 << 20])
+            self.assertEqual(vch("restart-link", self.container).returncode, 0)
+            process.stdin.write(stream[1 << 20:2 << 20])
+            os.kill(inspect(self.container)["Shim"]["Pid"], signal.SIGKILL)
+            process.stdin.write(stream[2 << 20:])
+            process.stdin.close()
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual(self.inside("sha256sum </tmp/survivor").split()[0],
+                         hashlib.sha256(content).hexdigest())
+
+    def test_a_copy_ends_with_its_client(self):
+        self.inside("head -c 5000000 /dev/zero >/large")
+        for arguments in (("-", self.at("/tmp")), (self.at("/large"), "-")):
+            with self.subTest(arguments), self.begin(*arguments) as process:
+                process.kill()
+                while self.copies():
+                    pass
 
     def test_links_are_resolved_inside(self):
         self.inside("mkdir -p /real /etc; ln -sfn /real /etc/way; ln -sfn /etc/passwd /to-passwd")

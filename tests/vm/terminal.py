@@ -23,7 +23,6 @@ class Terminal:
             ["tmux", "-S", self.socket, "-f", "/dev/null", "new-session", "-d", "-x", str(columns),
              "-y", str(rows), "env", f"PS1={PROMPT}", "sh"], env=env, check=True)
         test.addCleanup(self.tmux, "kill-server", check=False)
-        self.tmux("set-option", "-g", "history-limit", "100000")
         self.wait_for(r"host> $")
 
     def tmux(self, *words, check=True, **more):
@@ -51,25 +50,22 @@ class Terminal:
     def screen(self):
         return self.tmux("capture-pane", "-p").decode().rstrip("\n")
 
-    def wait_for(self, pattern):
-        """Until the screen shows it; `$` is the end of its last line."""
+    def wait_for(self, pattern, after=""):
+        """Until the screen shows it behind the last `after`; `$` is the end of its last line."""
         deadline = time.monotonic() + TIMEOUT
-        while not (found := re.search(pattern, screen := self.screen().rstrip() + " ")):
+        while True:
+            screen = self.screen().rstrip() + " "
+            start = screen.rfind(after) if after else 0
+            if start >= 0 and (found := re.search(pattern, screen[start + len(after):])):
+                return found
             if time.monotonic() > deadline:
-                self.test.fail(f"no {pattern!r} on the screen:\n{screen}")
+                self.test.fail(f"no {pattern!r} behind {after!r} on the screen:\n{screen}")
             select.select([], [], [], 0.03)
-        return found
 
     def ask(self, command, pattern):
-        """Clears the screen, types a command, and waits for what it says."""
-        self.clear()
+        """Types a command and waits for what it says. It must fit into its line of the screen."""
         self.line(command)
-        return self.wait_for(pattern)
-
-    def clear(self):
-        self.keys("C-l")
-        self.tmux("clear-history")
-        self.tmux("send-keys", "-R")
+        return self.wait_for(pattern, after=command)
 
     def foreground(self):
         """The pid of what the host's shell has started last."""

@@ -18,9 +18,32 @@ std::string_view without_ours(std::string_view hosts) {
   return end == std::string_view::npos ? hosts : hosts.substr(end + kEnd.size());
 }
 
+// "box.example box": programs ask for the short name as well.
+std::string names_of(std::string_view hostname) {
+  std::string names(hostname);
+  const size_t dot = hostname.find('.');
+  if (dot != std::string_view::npos && dot != 0) {
+    names += ' ';
+    names += hostname.substr(0, dot);
+  }
+  return names;
+}
+
+void add_line(std::string& text, std::string_view keyword,
+              const google::protobuf::RepeatedPtrField<std::string>& words) {
+  if (words.empty()) return;
+  text += keyword;
+  for (const std::string& word : words) {
+    text += ' ';
+    text += word;
+  }
+  text += '\n';
+}
+
 }  // namespace
 
-std::string make_hosts(std::string_view image_hosts, std::string_view hostname) {
+std::string make_hosts(std::string_view image_hosts, std::string_view hostname,
+                       const protocol::pb::Network& network) {
   std::string text(kBegin);
   text +=
       "127.0.0.1\tlocalhost\n"
@@ -29,15 +52,32 @@ std::string make_hosts(std::string_view image_hosts, std::string_view hostname) 
       "ff00::0\tip6-mcastprefix\n"
       "ff02::1\tip6-allnodes\n"
       "ff02::2\tip6-allrouters\n";
-  text += "127.0.1.1\t";
-  text += hostname;
-  text += '\n';
+  bool named = false;
+  if (network.interfaces_size() > 0) {
+    for (const std::string& address : network.interfaces(0).addresses()) {
+      text += address.substr(0, address.find('/')) + "\t" + names_of(hostname) + "\n";
+      named = true;
+    }
+  }
+  if (!named) text += "127.0.1.1\t" + names_of(hostname) + "\n";
+  for (const auto& host : network.hosts()) text += host.address() + "\t" + host.name() + "\n";
   text += kEnd;
   text += without_ours(image_hosts);
   return text;
 }
 
-common::Status write_container_files(int root, const std::string& hostname) {
+std::string make_resolv_conf(const protocol::pb::Network& network) {
+  // What an image brings was true where it was built.
+  std::string text;
+  if (network.name_servers().empty()) text = "# No name server is configured.\n";
+  for (const std::string& server : network.name_servers()) text += "nameserver " + server + "\n";
+  add_line(text, "search", network.search());
+  add_line(text, "options", network.resolver_options());
+  return text;
+}
+
+common::Status write_container_files(int root, const std::string& hostname,
+                                     const protocol::pb::Network& network) {
   std::string image_hosts;
   auto hosts = read_in_root(root, "/etc/hosts", kMaxHosts);
   if (hosts.has_value()) {
@@ -45,10 +85,10 @@ common::Status write_container_files(int root, const std::string& hostname) {
   } else if (const int why = hosts.error().code.value(); why != ENOENT && why != EINVAL) {
     return hosts.error();
   }
-  RETURN_IF_ERROR(replace_in_root(root, "/etc", "hosts", make_hosts(image_hosts, hostname)));
+  RETURN_IF_ERROR(
+      replace_in_root(root, "/etc", "hosts", make_hosts(image_hosts, hostname, network)));
   RETURN_IF_ERROR(replace_in_root(root, "/etc", "hostname", hostname + "\n"));
-  // What an image brings was true where it was built.
-  return replace_in_root(root, "/etc", "resolv.conf", "# No name server is configured.\n");
+  return replace_in_root(root, "/etc", "resolv.conf", make_resolv_conf(network));
 }
 
 }  // namespace tether

@@ -80,7 +80,7 @@ TEST_F(InRoot, ReplacingReplacesALinkAndNotItsTarget) {
 }
 
 TEST_F(InRoot, TheContainersFilesAreWrittenEvenIntoAnEmptyImage) {
-  ASSERT_TRUE(write_container_files(root_.get(), "box").has_value());
+  ASSERT_TRUE(write_container_files(root_.get(), "box", {}).has_value());
   EXPECT_EQ(read("root/etc/hostname"), "box\n");
   EXPECT_NE(read("root/etc/hosts").find("127.0.1.1\tbox\n"), std::string::npos);
   EXPECT_EQ(read("root/etc/resolv.conf").find("nameserver"), std::string::npos);
@@ -88,11 +88,32 @@ TEST_F(InRoot, TheContainersFilesAreWrittenEvenIntoAnEmptyImage) {
 
 TEST_F(InRoot, TheImagesHostsAreKeptOnceHoweverOftenItStarts) {
   write("root/etc/hosts", "10.0.0.1 db\n");
-  ASSERT_TRUE(write_container_files(root_.get(), "first").has_value());
-  ASSERT_TRUE(write_container_files(root_.get(), "second").has_value());
+  ASSERT_TRUE(write_container_files(root_.get(), "first", {}).has_value());
+  ASSERT_TRUE(write_container_files(root_.get(), "second", {}).has_value());
   const std::string hosts = read("root/etc/hosts");
-  EXPECT_EQ(hosts, make_hosts("10.0.0.1 db\n", "second"));
+  EXPECT_EQ(hosts, make_hosts("10.0.0.1 db\n", "second", {}));
   EXPECT_EQ(hosts.find("first"), std::string::npos);
+}
+
+TEST(ContainerFiles, SayWhatTheNetworkIs) {
+  protocol::pb::Network network;
+  network.add_interfaces()->add_addresses("10.0.2.15/24");
+  network.mutable_interfaces(0)->add_addresses("fec0::15/64");
+  network.add_interfaces()->add_addresses("10.0.3.15/24");
+  network.add_hosts()->set_address("192.0.2.7");
+  network.mutable_hosts(0)->set_name("db");
+  const std::string hosts = make_hosts("", "box.example", network);
+  EXPECT_NE(hosts.find("\n10.0.2.15\tbox.example box\nfec0::15\tbox.example box\n"
+                       "192.0.2.7\tdb\n"),
+            std::string::npos);
+  EXPECT_EQ(hosts.find("10.0.3.15"), std::string::npos);
+  EXPECT_EQ(hosts.find("127.0.1.1"), std::string::npos);
+  for (const char* server : {"10.0.2.3", "fec0::3"}) network.add_name_servers(server);
+  for (const char* domain : {"a.example", "b.example"}) network.add_search(domain);
+  network.add_resolver_options("ndots:2");
+  EXPECT_EQ(make_resolv_conf(network),
+            "nameserver 10.0.2.3\nnameserver fec0::3\nsearch a.example b.example\n"
+            "options ndots:2\n");
 }
 
 TEST(MountList, GivesWhatLiesBelowLastFirst) {

@@ -61,7 +61,7 @@ StageResult<void> assemble(const protocol::pb::ContainerVm& config, const DiskFi
   for (const VolumeMount& volume : *volumes) {
     if (auto done = mount_volume(root->get(), volume); done.has_error()) return done;
   }
-  const auto files = write_container_files(root->get(), hostname_of(config));
+  const auto files = write_container_files(root->get(), hostname_of(config), config.network());
   if (files.has_error()) return StageError{Stage::kContainerFiles, files.error()};
   return {};
 }

@@ -4,7 +4,6 @@
 #include <boost/asio/error.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <chrono>
 
 #include "tether/link/spawn_task.h"
 
@@ -14,7 +13,6 @@ using ErrorCode = boost::system::error_code;
 
 namespace {
 constexpr size_t kReadSize = 16 * 1024;
-constexpr std::chrono::seconds kLinger{30};
 }  // namespace
 
 ConnectionPump::ConnectionPump(std::shared_ptr<serial_transport::Connection> connection)
@@ -92,14 +90,11 @@ asio::awaitable<void> ConnectionPump::write_all(std::shared_ptr<ConnectionPump> 
   }
 }
 
-// Dropping the connection would throw away what the link has not taken yet.
+// Until the client has finished too: what was written still arrives when the connection is let go.
 asio::awaitable<void> ConnectionPump::linger(std::shared_ptr<ConnectionPump> self) {
   ErrorCode error;
   auto token = asio::redirect_error(asio::use_awaitable, error);
   while (!self->eof_ && !self->gone_) co_await self->write_wake_.async_wait(token);
-  if (self->gone_) co_return;
-  self->write_wake_.expires_after(kLinger);
-  co_await self->write_wake_.async_wait(token);
 }
 
 asio::awaitable<void> ConnectionPump::write_task(std::shared_ptr<ConnectionPump> self) {

@@ -102,9 +102,9 @@ bool ControlServer::exec(const Request& request, Reply& reply, Pending& pending)
     pending.argv.push_back(common::escape(session.argv(i).substr(0, kMaxShownWord)));
   }
   LinkHeader header = header_for(LinkType::kLaunch, request);
-  header.value = (session.tty() ? kSessionTty : 0U) |
-                 (session.open_stdin() ? kSessionStdinOpen : 0U) |
-                 (pending.detach ? kSessionDiscard : 0U);
+  header.value =
+      (session.tty() ? kSessionTty : 0U) | (session.open_stdin() ? kSessionStdinOpen : 0U) |
+      (pending.detach ? kSessionDiscard : 0U) | (spec->has_archive() ? kSessionTransient : 0U);
   port_.send_fd(header, std::move(file));
   return true;
 }
@@ -153,6 +153,26 @@ void ControlServer::settle_list(const LinkHeader& header) {
     reply.clear_processes();
     fail(reply, EBADMSG, "processes", "");
   }
+  settle(std::move(reply));
+}
+
+// The supervisor alone may look at either of us.
+void ControlServer::measure(const Request& request) {
+  port_.send(header_for(LinkType::kMeasure, request));
+}
+
+// It is the end of us: our successor answers.
+void ControlServer::restart_link(const Request& request) {
+  port_.send(header_for(LinkType::kRestartLink, request));
+}
+
+void ControlServer::settle_info(const LinkHeader& header) {
+  Reply reply;
+  reply.set_id(
+      std::string(reinterpret_cast<const char*>(header.writer.data()), sizeof header.writer));
+  if (!pending_.contains(reply.id())) return;
+  describe(*reply.mutable_info());
+  reply.mutable_info()->set_pss_kib(header.offset);
   settle(std::move(reply));
 }
 

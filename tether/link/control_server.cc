@@ -16,7 +16,8 @@ std::string to_string(const std::array<uint64_t, 2>& id) {
 }
 
 bool is_mutating(const ControlServer::Request& request) {
-  return request.has_signal() || request.has_stop() || request.has_exec() || request.has_pause();
+  return request.has_signal() || request.has_stop() || request.has_exec() || request.has_pause() ||
+         request.has_restart_link();
 }
 
 }  // namespace
@@ -47,6 +48,8 @@ void ControlServer::on_message(const LinkHeader& header, std::string_view payloa
     }
     case LinkType::kProcesses:
       return settle_list(header);
+    case LinkType::kMemory:
+      return settle_info(header);
     case LinkType::kEvent:
       on_event(header, payload);
       [[fallthrough]];
@@ -113,6 +116,7 @@ std::optional<ControlServer::Reply> ControlServer::answer(const Request& request
     if (is_mutating(request)) remember(*now);
     return now;
   }
+  pending.mutating = is_mutating(request);
   pending.clients.push_back(client);
   pending_.emplace(request.id(), std::move(pending));
   return std::nullopt;
@@ -134,18 +138,17 @@ std::optional<ControlServer::Reply> ControlServer::act(const Request& request, P
     case Request::kPing:
     case Request::kSubscribe:
       return reply;
-    case Request::kGetInfo:
-      describe(*reply.mutable_info());
-      return reply;
     case Request::kSignal:
       signal(request, reply);
       return reply;
     case Request::kStop:
       stop(request, reply);
       return reply;
+    case Request::kGetInfo:
     case Request::kExec:
     case Request::kPause:
     case Request::kListProcesses:
+    case Request::kRestartLink:
       break;
     case Request::WHAT_NOT_SET:
       fail(reply, ENOSYS, "request", "this agent does not know it; use a client of its version");
@@ -160,6 +163,10 @@ std::optional<ControlServer::Reply> ControlServer::act(const Request& request, P
     asked = exec(request, reply, pending);
   } else if (request.has_pause()) {
     pause(request);
+  } else if (request.has_get_info()) {
+    measure(request);
+  } else if (request.has_restart_link()) {
+    restart_link(request);
   } else {
     asked = list_processes(request, reply, pending);
   }
@@ -169,7 +176,7 @@ std::optional<ControlServer::Reply> ControlServer::act(const Request& request, P
 void ControlServer::settle(Reply reply) {
   auto pending = pending_.extract(reply.id());
   if (pending.empty()) return;
-  if (!pending.mapped().list) remember(reply);
+  if (pending.mapped().mutating) remember(reply);
   for (ControlClient* client : pending.mapped().clients) client->on_reply(reply);
 }
 

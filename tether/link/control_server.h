@@ -59,6 +59,7 @@ class ControlServer {
  private:
   friend class ControlClient;
   struct Pending {
+    bool mutating = false;                // its result is remembered
     bool detach = false;                  // of an exec: until it runs
     common::UniqueFd list;                // of ListProcesses: where it will be
     std::vector<std::string> argv;        // of an exec
@@ -78,6 +79,9 @@ class ControlServer {
   bool list_processes(const Request& request, Reply& reply, Pending& pending);
   void settle_exec(SessionView& session);
   void settle_list(const LinkHeader& header);
+  void measure(const Request& request);
+  void restart_link(const Request& request);
+  void settle_info(const LinkHeader& header);
   void describe(::tether::v1::Info& info) const;
   // control_server.cc
   void settle(Reply reply);

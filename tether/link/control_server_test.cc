@@ -238,7 +238,32 @@ TEST_F(ExecRequestTest, PausesAreAnsweredByTheSupervisorsState) {
   EXPECT_FALSE(said().at(0).reply().has_failure());
   auto get = request('i');
   get.mutable_get_info();
-  EXPECT_TRUE(ask(get).at(0).reply().info().paused());
+  EXPECT_TRUE(ask(get).empty()) << "the supervisor is asked about our memory";
+  EXPECT_EQ(port_.take(LinkType::kMeasure).size(), 1U);
+  LinkHeader memory = answer_to(LinkType::kMemory, 'i');
+  memory.offset = 2345;
+  hear(memory);
+  const auto info = said().at(0).reply().info();
+  EXPECT_TRUE(info.paused());
+  EXPECT_EQ(info.pss_kib(), 2345U);
+}
+
+TEST_F(ExecRequestTest, ARestartOfTheLinkIsTheSupervisorsToAnswer) {
+  auto restart = request('x');
+  restart.mutable_restart_link();
+  EXPECT_TRUE(ask(restart).empty());
+  EXPECT_EQ(port_.take(LinkType::kRestartLink).size(), 1U);
+  hear(answer_to(LinkType::kState, 'x', 0));
+  EXPECT_FALSE(said().at(0).reply().has_failure());
+  EXPECT_FALSE(ask(restart).at(0).reply().has_failure()) << "the first answer again";
+  EXPECT_TRUE(port_.sent.empty());
+}
+
+TEST_F(ExecRequestTest, AnArchiveEndsWithItsClient) {
+  auto wanted = request('x');
+  wanted.mutable_exec()->mutable_archive()->set_path("/srv");
+  EXPECT_TRUE(ask(wanted).empty());
+  EXPECT_EQ(port_.take(LinkType::kLaunch).at(0).header.value, kSessionTransient);
 }
 
 TEST_F(ExecRequestTest, AListOfProcessesIsWhatTheHelperWrote) {
@@ -275,13 +300,21 @@ TEST_F(ControlServerTest, DescribesTheSessions) {
   running_primary();
   auto get = request('a');
   get.mutable_get_info();
-  auto info = ask(get).at(0).reply().info();
+  const auto describe = [&] {
+    EXPECT_TRUE(ask(get).empty());
+    LinkHeader memory;
+    memory.type = LinkType::kMemory;
+    memory.writer = port_.take(LinkType::kMeasure).at(0).header.writer;
+    server_.on_message(memory, {});
+    return cut(client_.take_output()).at(0).reply().info();
+  };
+  auto info = describe();
   EXPECT_EQ(info.agent_version(), "1.2.3");
   ASSERT_EQ(info.sessions_size(), 1);
   EXPECT_EQ(info.sessions(0).pid(), 77U);
   EXPECT_EQ(info.sessions(0).state(), static_cast<uint32_t>(protocol::SessionState::kRunning));
   exited(137, 9);
-  info = ask(get).at(0).reply().info();
+  info = describe();
   EXPECT_EQ(info.sessions(0).state(), static_cast<uint32_t>(protocol::SessionState::kExited));
   EXPECT_EQ(info.sessions(0).exit_code(), 137U);
   EXPECT_EQ(info.sessions(0).signal(), 9U);

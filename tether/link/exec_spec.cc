@@ -37,6 +37,7 @@ common::Result<protocol::pb::LaunchSpec> make_exec_spec(const protocol::pb::Cont
   session = wanted;
   session.clear_stop_signal();
   session.clear_hold_until_attach();
+  session.clear_init();
   if (exec.debug_shell()) {
     if (session.argv_size() == 0) session.add_argv("sh");
   } else {

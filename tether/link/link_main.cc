@@ -14,9 +14,7 @@
 #include "tether/link/link_process_driver.h"
 #include "tether/link/spawn_task.h"
 #include "tether/supervisor/link_messages.h"
-#if __has_include("tether/version.h")
 #include "tether/version.h"
-#endif
 
 namespace tether {
 namespace {
@@ -24,14 +22,6 @@ namespace {
 using common::Result;
 
 constexpr size_t kMaxSecrets = 64 * 1024;
-
-std::string agent_version() {
-#if __has_include("tether/version.h")
-  return std::string(kVersion);
-#else
-  return "unknown";
-#endif
-}
 
 // From its beginning, wherever the last reader of the same description left off.
 Result<std::string> read_memfd(int fd, size_t limit, const char* name) {
@@ -84,7 +74,7 @@ Result<LinkProcess::Options> read_options() {
   }
   options.endpoint.role = serial_transport::Role::kGuest;
   ASSIGN_OR_RETURN(options.endpoint.key, read_key());
-  options.agent_version = agent_version();
+  options.agent_version = kVersion;
   ASSIGN_OR_RETURN(const std::string config,
                    read_memfd(kLinkConfigFd, protocol::kMaxConfigSize, "configuration"));
   ASSIGN_OR_RETURN(options.config, protocol::parse_config(config));

@@ -12,6 +12,7 @@
 #include <cerrno>
 
 #include "tether/session/archive.h"
+#include "tether/session/container_init.h"
 #include "tether/session/container_mounts.h"
 #include "tether/session/privileges.h"
 #include "tether/session/report.h"
@@ -78,6 +79,11 @@ void run_session_child(const ChildPlan& plan) {
     die(Stage::kWorkingDirectory, errno, plan.working_dir.c_str());
   }
   ::umask(022);
+  if (plan.init) {
+    if (const int failed = split_off_init(plan.terminal >= 0); failed != 0) {
+      die(Stage::kExec, failed, "init");
+    }
+  }
   if (plan.program_fd >= 0) {
     ::syscall(SYS_execveat, plan.program_fd, "", plan.argv.data(), plan.envp.data(), AT_EMPTY_PATH);
   } else {

@@ -27,6 +27,7 @@ struct ChildPlan {
   uint64_t capabilities = 0;
   bool new_namespaces = false;  // first process of a pid namespace
   bool read_only_root = false;
+  bool init = false;  // stay as process 1, and execute the program in a child
   int terminal = -1;  // the slave, when there is one
   int go = -1;        // a byte comes when the child may go on; end of file: it is not wanted
 };

@@ -184,6 +184,7 @@ StageResult<void> launch(const protocol::pb::LaunchSpec& spec) {
 
   ChildPlan plan;
   plan.new_namespaces = !join;
+  plan.init = plan.new_namespaces && session.init();
   plan.read_only_root = plan.new_namespaces && spec.read_only_root();
   plan.capabilities = default_capabilities();
   plan.user = std::move(*user);

@@ -63,6 +63,13 @@ int become_user(uid_t uid, gid_t gid, std::span<const gid_t> groups, uint64_t ca
   return set_capabilities(uid == 0 ? capabilities : 0);
 }
 
+int become_service(uid_t uid, uint64_t capabilities) {
+  if (::setgroups(0, nullptr) != 0) return errno;
+  if (::setresgid(uid, uid, uid) != 0) return errno;
+  if (::setresuid(uid, uid, uid) != 0) return errno;
+  return set_capabilities(capabilities);
+}
+
 int raise_limits() {
   constexpr rlim_t kOpenFiles = 1U << 20U;
   if (const int failed = set_limit(RLIMIT_NOFILE, kOpenFiles); failed != 0) return failed;

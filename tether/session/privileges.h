@@ -20,6 +20,9 @@ int limit_bounding_set(uint64_t keep);
 // Becomes the user; root keeps exactly `capabilities`, permitted and effective, anyone else none.
 int become_user(uid_t uid, gid_t gid, std::span<const gid_t> groups, uint64_t capabilities);
 
+// Becomes a user that keeps exactly `capabilities`, permitted and effective; needs PR_SET_KEEPCAPS.
+int become_service(uid_t uid, uint64_t capabilities);
+
 // Open files 1 Mi; core, locked memory and processes unlimited.
 int raise_limits();
 

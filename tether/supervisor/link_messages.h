@@ -43,11 +43,12 @@ enum class LinkType : uint32_t {
                   // extra; payload: text
   kRestarts = 7,  // value: how many times the link process was started
   kState = 8,     // value 1: the container is paused; offset: restarts of the primary. Also answers
-                  // kPause
-  kRefused =
-      9,       // writer: the id of a kLaunch, kPause or kListProcesses; value: errno; payload: why
-  kGone = 10,  // session: there is no such session any more
+                  // kPause and kRestartLink
+  kRefused = 9,   // writer: the id of a kLaunch, kPause, kListProcesses or kRestartLink; value:
+                  // errno; payload: why
+  kGone = 10,     // session: there is no such session any more
   kProcesses = 11,  // writer: the id of a kListProcesses. value 0: the list is complete, else errno
+  kMemory = 12,     // writer: the id of a kMeasure; offset: PSS of supervisor and link process, KiB
 
   // link -> supervisor
   kFree = 32,  // session, stream; offset: every attached client has everything below; writer[0]: as
@@ -65,8 +66,11 @@ enum class LinkType : uint32_t {
                      // Answered by kSession or kRefused; repeated, by the same session
   kPause = 42,       // writer: request; value 1: freeze, 0: thaw. Answered by kState or kRefused
   kListProcesses = 43,  // writer: request. Fd: a memfd for the list. Answered by kProcesses
-  kDelivered = 44,  // session, stream; writer[0]: some client has everything below. The first one
-                    // says that there is a client
+  kDelivered = 44,    // session, stream; writer[0]: some client has everything below. The first one
+                      // says that there is a client
+  kMeasure = 45,      // writer: request. Answered by kMemory
+  kRestartLink = 46,  // writer: request. Ends the link process. Repeated to its successor it is
+                      // answered by kState, or by kRefused
 };
 
 // `writer` of a mutating request is its 128-bit id: the supervisor acts once on each, whatever
@@ -75,8 +79,9 @@ enum SessionFlags : uint32_t {
   kSessionTty = 1,
   kSessionStdinOpen = 2,
   kSessionPrimary = 4,
-  kSessionRunning = 8,   // its program was executed
-  kSessionDiscard = 16,  // its output is thrown away
+  kSessionRunning = 8,     // its program was executed
+  kSessionDiscard = 16,    // its output is thrown away
+  kSessionTransient = 32,  // it ends with its client: soon after nobody is attached
 };
 
 struct LinkHeader {

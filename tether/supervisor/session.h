@@ -43,7 +43,8 @@ struct Session {
   RequestId request{};  // an exec's: who asked for it
   bool tty = false;
   bool stdin_open = false;
-  bool discard = false;  // output is thrown away: there are no rings
+  bool discard = false;    // output is thrown away: there are no rings
+  bool transient = false;  // is killed when nobody is attached for a while
   pid_t launcher = 0;
   pid_t pid = 0;
   common::UniqueFd status;  // the launcher's reports while it is being launched

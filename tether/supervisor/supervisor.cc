@@ -1,6 +1,7 @@
 #include "tether/supervisor/supervisor.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -84,6 +85,7 @@ StageResult<void> Supervisor::start() {
   if (devices.has_error()) return StageError{Stage::kStartLink, devices.error()};
   link_devices_ = std::move(*devices);
   start_link();  // It shakes hands while the disks are mounted.
+  if (auto network = start_network(); network.has_error()) return network;
   enter(Stage::kMountRoot);
   if (auto root = assemble_root(boot_.config); root.has_error()) return root;
   enter(Stage::kNamespaces);
@@ -99,6 +101,10 @@ void Supervisor::become_unstoppable() {
   ::sigfillset(&all);
   for (const int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) ::sigdelset(&all, fault);
   ::sigprocmask(SIG_SETMASK, &all, nullptr);
+  // With a place of its own the loop is woken, but interrupts nobody who is still writing: bytes
+  // gather, and who waits for an answer is asleep anyway.
+  const sched_param none{};
+  ::sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &none);
   // A session takes up to six descriptors here.
   const rlimit files{kOpenFiles, kOpenFiles};
   ::setrlimit(RLIMIT_NOFILE, &files);
@@ -203,6 +209,8 @@ void Supervisor::dispatch(uint64_t tag, uint32_t events) {
       return on_leftover(static_cast<int>(tag >> 8U));
     case Source::kMemory:
       return on_memory_events();
+    case Source::kNetwork:
+      return on_network();
   }
 }
 
@@ -226,6 +234,7 @@ void Supervisor::on_signals() {
 void Supervisor::on_deadlines() {
   const uint64_t now = system_.now_ms();
   if (link_restart_ms_ != 0 && now >= link_restart_ms_) start_link();
+  if (dhcp_restart_ms_ != 0 && now >= dhcp_restart_ms_ && start_dhcp() != 0) on_dhcp_death();
   if (kill_at_ms_ != 0 && now >= kill_at_ms_ && primary_ != nullptr) {
     kill_at_ms_ = 0;
     tell_signal_event(*primary_, SIGKILL, true);
@@ -249,6 +258,7 @@ void Supervisor::arm_timer() {
     if (when != 0) next = std::min(next, when);
   };
   consider(link_restart_ms_);
+  consider(dhcp_restart_ms_);
   consider(kill_at_ms_);
   consider(restart_at_ms_);
   consider(next_expiry_ms_);

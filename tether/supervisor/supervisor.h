@@ -10,6 +10,7 @@
 
 #include "tether/boot/boot.h"
 #include "tether/boot/link_devices.h"
+#include "tether/network/dhcp_main.h"
 #include "tether/supervisor/event_log.h"
 #include "tether/supervisor/health.h"
 #include "tether/supervisor/journal_writer.h"
@@ -38,6 +39,8 @@ class Supervisor {
   common::Status prepare(BootConfig boot, common::UniqueFd container_cgroup);
   void start_link();
   common::Status start_primary();
+  // Gives leases back; bounded. At the end.
+  void stop_network();
   void turn(int timeout_ms);  // of the loop; -1: waits for ever
   bool finished();
 
@@ -56,11 +59,15 @@ class Supervisor {
     kStatus,
     kJournal,
     kLeftover,
-    kMemory
+    kMemory,
+    kNetwork
   };
   static constexpr size_t kMaxLeftovers = 1024;
   static constexpr size_t kMaxLists = 4;
-  static constexpr uint64_t kKeptMs = 600000;  // an end that nobody acknowledges
+  // An ended exec with nobody attached. A host end that is away leaves its clients attached until
+  // the next one comes: it is for them to come back in this time.
+  static constexpr uint64_t kKeptMs = 60000;
+  static constexpr uint64_t kTransientMs = 15000;  // a transient session likewise, while it runs
 
   // supervisor.cc
   void become_unstoppable();
@@ -71,6 +78,16 @@ class Supervisor {
   void on_signals();
   void on_deadlines();
   void arm_timer();
+
+  // supervisor_network.cc
+  StageResult<void> start_network();
+  void tell_address(const protocol::pb::Interface& interface, const std::string& address);
+  int start_dhcp();                  // 0 or an errno
+  StageResult<void> await_leases();  // before there is a loop
+  void take_news(const DhcpNews& news);
+  void on_network();
+  void replace_address(protocol::pb::Interface& interface, const DhcpNews& news);
+  void on_dhcp_death();
 
   // supervisor_launch.cc
   common::Status write_specs();
@@ -99,7 +116,9 @@ class Supervisor {
   const char* why_no_exec(int& errno_value) const;
   bool make_room();
   void expire_sessions();
+  uint64_t expiry_ms(const Session& session) const;  // 0: never
   void on_list(const LinkHeader& header, common::UniqueFd list);
+  void on_measure(const LinkHeader& header);
   bool on_list_end(pid_t pid, int status);
   void refuse(const RequestId& request, int errno_value, std::string_view why);
 
@@ -146,6 +165,8 @@ class Supervisor {
 
   // supervisor_link.cc
   void on_link_readable();
+  bool take_link_message();
+  void on_restart_link(const LinkHeader& header);
   void on_link_message(const LinkHeader& header, std::string_view payload, common::UniqueFd fd);
   void on_session_message(Session& session, const LinkHeader& header, std::string_view payload);
   void on_stdin_message(const LinkHeader& header, std::string_view payload);
@@ -196,6 +217,10 @@ class Supervisor {
   uint64_t link_restart_ms_ = 0;  // 0: none planned
   uint64_t link_started_ms_ = 0;
   uint32_t link_quick_deaths_ = 0;
+
+  common::UniqueFd network_;  // what the DHCP process says
+  pid_t dhcp_pid_ = 0;
+  uint64_t dhcp_restart_ms_ = 0;  // 0: none planned
 
   SessionRows sessions_;
   RecentRequests requests_;

@@ -1,8 +1,11 @@
 // Exec sessions and lists of processes: what the link process asks for. Specifications go through
 // unread, to whoever is to act on them.
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+
+#include <algorithm>
 
 #include "tether/session/process_list.h"
 #include "tether/supervisor/supervisor.h"
@@ -12,7 +15,8 @@ namespace {
 
 using protocol::SessionState;
 
-constexpr uint32_t kAskable = kSessionTty | kSessionStdinOpen | kSessionDiscard;
+constexpr uint32_t kAskable = kSessionTty | kSessionStdinOpen | kSessionDiscard | kSessionTransient;
+constexpr uint64_t kKillAgainMs = 1000;
 
 // Whoever reads it must neither wait nor see it change.
 bool is_sealed_file(int fd) {
@@ -49,14 +53,18 @@ const char* Supervisor::why_no_exec(int& errno_value) const {
   return nullptr;
 }
 
-// The end of a session whose output nobody wanted is the first that can be forgotten.
+// The longest ended of those without a client is forgotten, at first of those whose output nobody
+// wanted.
 bool Supervisor::make_room() {
   if (sessions_.count(Session::Kind::kExec) < kMaxSessions) return true;
   Session* oldest = nullptr;
+  const auto rank = [](const Session& session) {
+    return std::pair(!session.discard, session.ended_ms);
+  };
   for (Session& session : sessions_) {
-    if (!session.discard || !session.visible() || !session.end_announced) continue;
+    if (session.kind != Session::Kind::kExec || !session.end_announced) continue;
     if (session.attached != 0 || session.over) continue;
-    if (oldest == nullptr || session.id < oldest->id) oldest = &session;
+    if (oldest == nullptr || rank(session) < rank(*oldest)) oldest = &session;
   }
   if (oldest == nullptr) return false;
   forget(*oldest);
@@ -71,7 +79,7 @@ void Supervisor::on_launch(const LinkHeader& header, common::UniqueFd spec) {
     return tell_news(*known);
   }
   if (requests_.contains(request)) {
-    return refuse(request, ESTALE, "it was run already, and its end was acknowledged");
+    return refuse(request, ESTALE, "it was run already, and its end is no longer kept");
   }
   if (request == kNoRequest || (header.value & ~kAskable) != 0 || !is_sealed_file(spec.get())) {
     return refuse(request, EINVAL, "the request makes no sense");
@@ -82,12 +90,14 @@ void Supervisor::on_launch(const LinkHeader& header, common::UniqueFd spec) {
   }
   Session* session = make_room() ? sessions_.add(Session::Kind::kExec) : nullptr;
   if (session == nullptr) {
-    return refuse(request, EAGAIN, "there are 256 sessions, and the ends of all are awaited");
+    return refuse(request, EAGAIN, "there are 256 sessions, all of them running or attached to");
   }
   session->request = request;
   session->tty = (header.value & kSessionTty) != 0;
   session->stdin_open = session->tty || (header.value & kSessionStdinOpen) != 0;
   session->discard = (header.value & kSessionDiscard) != 0;
+  session->transient = (header.value & kSessionTransient) != 0;
+  session->unattended_ms = system_.now_ms();
   int failed = open_rings(*session);
   if (failed == 0) failed = launch(*session, spec.get());
   if (failed != 0) {
@@ -98,20 +108,30 @@ void Supervisor::on_launch(const LinkHeader& header, common::UniqueFd spec) {
     return forget(*session);
   }
   tell_news(*session);
+  if (session->transient) expire_sessions();
+}
+
+uint64_t Supervisor::expiry_ms(const Session& session) const {
+  if (session.kind != Session::Kind::kExec || session.over || session.attached != 0) return 0;
+  if (session.end_announced) return std::max(session.ended_ms, session.unattended_ms) + kKeptMs;
+  return session.transient && !session.reaped ? session.unattended_ms + kTransientMs : 0;
 }
 
 void Supervisor::expire_sessions() {
   const uint64_t now = system_.now_ms();
   next_expiry_ms_ = 0;
   for (Session& session : sessions_) {
-    if (session.kind != Session::Kind::kExec || !session.end_announced || session.over) continue;
-    if (session.attached != 0) session.ended_ms = now;
-    const uint64_t expiry = session.ended_ms + kKeptMs;
-    if (now >= expiry) {
+    uint64_t expiry = expiry_ms(session);
+    if (expiry == 0) continue;
+    if (now >= expiry && session.end_announced) {
       forget(session);
-    } else if (next_expiry_ms_ == 0 || expiry < next_expiry_ms_) {
-      next_expiry_ms_ = expiry;
+      continue;
     }
+    if (now >= expiry) {
+      signal_session(session, SIGKILL, false);
+      expiry = now + kKillAgainMs;  // Perhaps it is being launched still.
+    }
+    if (next_expiry_ms_ == 0 || expiry < next_expiry_ms_) next_expiry_ms_ = expiry;
   }
 }
 
@@ -129,6 +149,14 @@ void Supervisor::on_list(const LinkHeader& header, common::UniqueFd list) {
     return;
   }
   refuse(header.writer, EAGAIN, "others are asking for the same; try again");
+}
+
+void Supervisor::on_measure(const LinkHeader& header) {
+  LinkHeader answer;
+  answer.type = LinkType::kMemory;
+  answer.writer = header.writer;
+  answer.offset = system_.pss_kib(::getpid()) + system_.pss_kib(link_pid_);
+  tell(answer);
 }
 
 bool Supervisor::on_list_end(pid_t pid, int status) {

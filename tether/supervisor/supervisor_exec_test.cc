@@ -103,41 +103,6 @@ TEST_F(ExecTest, IsRefusedWithAReasonWhenTheContainerDoesNotRun) {
   EXPECT_EQ(refusal(5), ESRCH);
 }
 
-TEST_F(ExecTest, TheTableIsBoundedAndEndsThatNobodyAwaitsMakeRoom) {
-  boot_running();
-  for (uint64_t i = 1; i <= kMaxSessions; ++i) {
-    ASSERT_NE(exec(i, i <= 2 ? kSessionDiscard : 0U), 0U) << i;
-    auto& launched = newest();
-    const pid_t pid = run_newest();
-    if (i != 2) end(pid, launched, 0);  // The second one goes on.
-    if (i % 16 == 0) hear();
-  }
-  EXPECT_NE(exec(1000), 0U) << "in the place of the first one";
-  ask_exec(1001);
-  auto refused = hear(LinkType::kRefused);
-  ASSERT_EQ(refused.size(), 1U);
-  EXPECT_EQ(refused[0].header.value, static_cast<uint32_t>(EAGAIN));
-  EXPECT_NE(refused[0].payload.find("256 sessions"), std::string::npos);
-  system_.now += 600001;
-  turn();
-  EXPECT_EQ(hear(LinkType::kGone).size(), kMaxSessions - 2);
-  EXPECT_NE(exec(1001), 0U);
-}
-
-TEST_F(ExecTest, AnEndThatAClientIsReadingDoesNotExpire) {
-  boot_running();
-  const uint32_t session = exec(7);
-  say(message(LinkType::kAttached, session, 1));
-  auto& launched = newest();
-  end(run_newest(), launched, 0);
-  hear();
-  system_.now += 600001;
-  EXPECT_TRUE(hear(LinkType::kGone).empty());
-  say(message(LinkType::kAttached, session, 0));
-  system_.now += 600001;
-  EXPECT_EQ(hear(LinkType::kGone).size(), 1U);
-}
-
 // As a daemon that was started in the background and keeps its parent's stdout.
 TEST_F(ExecTest, WhatADescendantWritesAfterTheEndIsReadAndThrownAway) {
   boot_running();
@@ -267,6 +232,15 @@ TEST_F(ExecTest, SignalsGoToTheProcessOrItsGroupOnceEach) {
   EXPECT_EQ(told[0].header.value, static_cast<uint32_t>(SIGUSR1));
   EXPECT_EQ(told[1].header.value, static_cast<uint32_t>(SIGHUP));
   EXPECT_EQ(told[1].header.writer[1], 1U);
+}
+
+TEST_F(ExecTest, MemoryIsMeasuredOfSupervisorAndLinkProcess) {
+  boot_running();
+  say(message(LinkType::kMeasure, 0, 0, 33));
+  const auto told = hear(LinkType::kMemory);
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].header.writer[0], 33U);
+  EXPECT_EQ(told[0].header.offset, 10U * static_cast<uint64_t>(::getpid() + link_pid_));
 }
 
 TEST_F(ExecTest, ListsOfProcessesAreAHelpersWork) {

@@ -21,6 +21,7 @@ constexpr uint32_t kDeathsAtOnce = 5;
 constexpr uint64_t kMaxBackOffMs = 1000;
 constexpr uint64_t kSoundRunMs = 10000;  // who lived so long starts with a clean record
 constexpr int kMessagesPerTurn = 32;
+constexpr int kMostLeft = 4096;  // messages; a socket holds some hundreds
 
 }  // namespace
 
@@ -70,8 +71,11 @@ void Supervisor::start_link() {
 
 void Supervisor::on_link_death(int status) {
   link_pid_ = 0;
+  // What it said before its end may have been promised to a client. A dead one says no more.
+  for (int i = 0; i < kMostLeft && take_link_message(); ++i) continue;
   drop(link_);
   for (Session& session : sessions_) set_attached(session, 0);
+  expire_sessions();
   if (linger_until_ms_ != 0) extend_linger();  // for those who come back through its successor
   if (system_.now_ms() - link_started_ms_ > kSoundRunMs) link_quick_deaths_ = 0;
   ++link_quick_deaths_;
@@ -89,37 +93,53 @@ void Supervisor::on_link_death(int status) {
 }
 
 void Supervisor::on_link_readable() {
-  static std::array<char, sizeof(LinkHeader) + kLinkMaxPayload> buffer;
-  for (int i = 0; i < kMessagesPerTurn && link_; ++i) {
-    iovec part{buffer.data(), buffer.size()};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    const ssize_t n = ::recvmsg(link_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) return;
-    if (n <= 0) {
-      ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, link_.get(), nullptr);
-      if (link_pid_ > 0) system_.signal(link_pid_, SIGKILL);  // if it is not dying already
-      return;
-    }
-    common::UniqueFd fd;
-    // The kernel closes what has no room in `control`.
-    if (const cmsghdr* rights = CMSG_FIRSTHDR(&message);
-        rights != nullptr && rights->cmsg_type == SCM_RIGHTS) {
-      int received = -1;
-      std::memcpy(&received, CMSG_DATA(rights), sizeof received);
-      fd.reset(received);
-    }
-    const auto size = static_cast<size_t>(n);
-    if (size < sizeof(LinkHeader) || (message.msg_flags & MSG_TRUNC) != 0) continue;
-    LinkHeader header;
-    std::memcpy(&header, buffer.data(), sizeof header);
-    on_link_message(header, {buffer.data() + sizeof header, size - sizeof header}, std::move(fd));
+  for (int i = 0; i < kMessagesPerTurn; ++i) {
+    if (!take_link_message()) return;
   }
+}
+
+// False: there is none now.
+bool Supervisor::take_link_message() {
+  static std::array<char, sizeof(LinkHeader) + kLinkMaxPayload> buffer;
+  if (!link_) return false;
+  iovec part{buffer.data(), buffer.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  const ssize_t n = ::recvmsg(link_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  // The latter is said once, by an end that had not read everything; what it wrote comes behind.
+  if (n < 0 && (errno == EINTR || errno == ECONNRESET)) return true;
+  if (n < 0 && errno == EAGAIN) return false;
+  if (n <= 0) {
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, link_.get(), nullptr);
+    if (link_pid_ > 0) system_.signal(link_pid_, SIGKILL);  // if it is not dying already
+    return false;
+  }
+  common::UniqueFd fd;
+  // The kernel closes what has no room in `control`.
+  if (const cmsghdr* rights = CMSG_FIRSTHDR(&message);
+      rights != nullptr && rights->cmsg_type == SCM_RIGHTS) {
+    int received = -1;
+    std::memcpy(&received, CMSG_DATA(rights), sizeof received);
+    fd.reset(received);
+  }
+  const auto size = static_cast<size_t>(n);
+  if (size < sizeof(LinkHeader) || (message.msg_flags & MSG_TRUNC) != 0) return true;
+  LinkHeader header;
+  std::memcpy(&header, buffer.data(), sizeof header);
+  on_link_message(header, {buffer.data() + sizeof header, size - sizeof header}, std::move(fd));
+  return true;
+}
+
+// Who asked asks again, through the next one, which gives the answer.
+void Supervisor::on_restart_link(const LinkHeader& header) {
+  if (header.writer == kNoRequest)
+    return refuse(header.writer, EINVAL, "the request makes no sense");
+  if (!requests_.insert(header.writer)) return tell_state(header.writer);
+  if (link_pid_ > 0) system_.signal(link_pid_, SIGKILL);
 }
 
 void Supervisor::on_link_message(const LinkHeader& header, std::string_view payload,
@@ -134,6 +154,10 @@ void Supervisor::on_link_message(const LinkHeader& header, std::string_view payl
       return on_pause(header);
     case LinkType::kListProcesses:
       return on_list(header, std::move(fd));
+    case LinkType::kMeasure:
+      return on_measure(header);
+    case LinkType::kRestartLink:
+      return on_restart_link(header);
     default:
       break;
   }
@@ -165,6 +189,7 @@ void Supervisor::on_session_message(Session& session, const LinkHeader& header,
       return;
     case LinkType::kAttached:
       set_attached(session, header.value);
+      if (session.attached == 0) expire_sessions();
       if (linger_until_ms_ != 0 && session.attached == 0) extend_linger();
       if (held_ && &session == primary_ && session.attached != 0) launch_primary();
       return;

@@ -32,6 +32,7 @@ void Supervisor::reap() {
 
 void Supervisor::on_reaped(pid_t pid, int status) {
   if (pid == link_pid_) return on_link_death(status);
+  if (pid == dhcp_pid_) return on_dhcp_death();
   Session* session = sessions_.find_process(pid);
   if (session == nullptr) {
     if (on_list_end(pid, status)) return;
@@ -101,8 +102,8 @@ void Supervisor::announce_end(Session& session) {
     thaw();
     kill_at_ms_ = 0;
     extend_linger();
-  } else if (next_expiry_ms_ == 0) {
-    next_expiry_ms_ = session.ended_ms + kKeptMs;
+  } else {
+    expire_sessions();
   }
 }
 

@@ -8,6 +8,8 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
+#include <cstdio>
 
 #include "tether/supervisor/clock.h"
 
@@ -41,6 +43,22 @@ class KernelSystem : public System {
     if (n <= 0) return false;
     const std::string_view events(text.data(), static_cast<size_t>(n));
     return events.find("frozen 1") != std::string_view::npos;
+  }
+  uint64_t pss_kib(pid_t pid) override {
+    std::array<char, 48> path{};
+    std::snprintf(path.data(), path.size(), "/proc/%d/smaps_rollup", pid);
+    const common::UniqueFd fd(::open(path.data(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 2048> text{};
+    const ssize_t n = fd ? ::read(fd.get(), text.data(), text.size()) : 0;
+    if (n <= 0) return 0;
+    const std::string_view rollup(text.data(), static_cast<size_t>(n));
+    constexpr std::string_view kField = "\nPss:";
+    const size_t field = rollup.find(kField);
+    if (field == std::string_view::npos) return 0;
+    const size_t digits = rollup.find_first_not_of(' ', field + kField.size());
+    uint64_t kib = 0;
+    if (digits != std::string_view::npos) std::from_chars(&rollup[digits], &rollup.back(), kib);
+    return kib;
   }
   uint64_t now_ms() override { return tether::now_ms(); }
 };

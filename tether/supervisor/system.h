@@ -28,6 +28,8 @@ class System {
   virtual int write_group(int directory, const char* file, std::string_view text) = 0;
   // Every process of that cgroup stands still.
   virtual bool frozen(int directory) = 0;
+  // The process's proportional share of memory in KiB; 0: unknown.
+  virtual uint64_t pss_kib(pid_t pid) = 0;
   // Since boot.
   virtual uint64_t now_ms() = 0;
 };

@@ -58,16 +58,15 @@ Result<std::string> events(const Container& container) {
   options.skip_output = true;
   ASSIGN_OR_RETURN(auto stream, JournalStream::open(container.directory, options));
   const EventSubject subject{container.spec.id, container.spec.name, container.spec.image};
-  EventTeller teller;
   std::string text;
   for (;;) {
     ASSIGN_OR_RETURN(const auto entry, stream.next());
     if (!entry) return text;
     const auto wall_ns = static_cast<int64_t>(entry->record.wall_ns);
     if (entry->missing != 0) {
-      text += event_line(subject, EventTeller::gap(entry->missing, wall_ns)) + "\n";
+      text += event_line(subject, gap_event(entry->missing, wall_ns)) + "\n";
     }
-    if (const auto event = teller.hear(entry->record)) text += event_line(subject, *event) + "\n";
+    if (const auto event = event_of(entry->record)) text += event_line(subject, *event) + "\n";
   }
 }
 

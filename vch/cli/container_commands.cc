@@ -1,11 +1,9 @@
-// rm, stop, kill, upgrade-shim: what can be done with containers that exist.
+// rm, stop, kill, upgrade-shim, restart-link: what can be done with containers that exist.
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <memory>
 #include <optional>
 
-#include "common/io.h"
 #include "vch/cli/context.h"
 #include "vch/interaction/control.h"
 #include "vch/machine/container_config.h"
@@ -32,14 +30,6 @@ Status remove(const Context& context, const std::string& name, bool force) {
   return {};
 }
 
-Result<tether::v1::Request> new_request() {
-  std::array<std::byte, 16> id{};
-  RETURN_IF_ERROR(common::fill_random(id));
-  tether::v1::Request message;
-  message.set_id(id.data(), id.size());
-  return message;
-}
-
 struct Signal {
   std::string name = "KILL";
   uint32_t session = 0;
@@ -52,7 +42,7 @@ Status send_signal(const Context& context, const std::string& name, const Signal
   if (!machine_running(container)) {
     return common::make_error(0, "kill", name, "it does not run");
   }
-  ASSIGN_OR_RETURN(auto message, new_request());
+  tether::v1::Request message;
   message.mutable_signal()->set_number(static_cast<uint32_t>(number));
   message.mutable_signal()->set_session(signal.session);
   message.mutable_signal()->set_whole_group(signal.whole_group);
@@ -71,7 +61,7 @@ Status stop(const Context& context, const std::string& name, std::optional<uint3
                config.has_value() && config->stop_grace_ms() != 0) {
       grace_ms = config->stop_grace_ms();
     }
-    ASSIGN_OR_RETURN(auto message, new_request());
+    tether::v1::Request message;
     message.mutable_stop()->set_grace_ms(grace_ms);
     RETURN_IF_ERROR(request(container, context.program, std::move(message), kControlTimeoutMs));
     const uint64_t longest = std::min<uint64_t>(uint64_t{grace_ms} + kPowerOffMs, INT32_MAX);
@@ -88,6 +78,18 @@ Status upgrade_shim(const Context& context, const std::string& name) {
     return common::make_error(0, "upgrade the shim of", name, "it does not run");
   }
   RETURN_IF_ERROR(replace_shim(container, context.program));
+  std::printf("%s\n", name.c_str());
+  return {};
+}
+
+Status restart_link(const Context& context, const std::string& name) {
+  ASSIGN_OR_RETURN(const Container container, context.container(name));
+  if (!machine_running(container)) {
+    return common::make_error(0, "restart the link of", name, "it does not run");
+  }
+  tether::v1::Request message;
+  message.mutable_restart_link();
+  RETURN_IF_ERROR(request(container, context.program, std::move(message), kControlTimeoutMs));
   std::printf("%s\n", name.c_str());
   return {};
 }
@@ -135,6 +137,12 @@ void add_container_commands(CLI::App& app, Context& context) {
   add("upgrade-shim", "Replace the shims of containers by new ones of this program")
       ->callback([&context, each] {
         each([&](const std::string& name) { return upgrade_shim(context, name); });
+      });
+  add("restart-link",
+      "Kill and replace the agents' link processes: for tests, and when one is stuck; sessions and "
+      "whoever is attached to them go on")
+      ->callback([&context, each] {
+        each([&](const std::string& name) { return restart_link(context, name); });
       });
 }
 

@@ -1,10 +1,12 @@
 #include "vch/cli/context.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 
 namespace vch {
 namespace {
@@ -38,6 +40,12 @@ common::Result<Container> Context::container(const std::string& wanted) const {
 void Context::fail(const common::Error& error, int code) {
   std::fprintf(stderr, "vch: %s\n", error.message().c_str());
   exit_code = code;
+}
+
+void Context::finish(const common::Status& done) {
+  if (done.has_value()) return;
+  if (done.error().code != std::errc::broken_pipe) return fail(done.error());
+  exit_code = 128 + SIGPIPE;
 }
 
 ProgressBar::ProgressBar() : terminal_(::isatty(STDERR_FILENO) == 1), begun_ms_(monotonic_ms()) {}
@@ -82,6 +90,12 @@ void ProgressBar::show(std::string_view step, uint64_t done, uint64_t total) {
   } else {
     std::fprintf(stderr, "%s: %d %%, about %d s left\n", step_.c_str(), tenth * 10, int(left));
   }
+}
+
+int64_t wall_clock_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<int64_t>(now.tv_sec) * 1000000000 + now.tv_nsec;
 }
 
 std::string time_ago(int64_t seconds) {

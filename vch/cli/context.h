@@ -30,6 +30,9 @@ struct Context {
 
   // Prints "vch: <message>" on stderr and sets the exit code.
   void fail(const common::Error& error, int code = kExitFailed);
+  // The same unless it worked. Whoever read our output and went away is no failure: silently the
+  // exit code is as if SIGPIPE had ended us.
+  void finish(const common::Status& done);
 };
 
 // A bar on a terminal, plain lines otherwise; silent for what takes less than a moment. Its end
@@ -52,6 +55,7 @@ class ProgressBar {
   int tenth_ = -1;
 };
 
+int64_t wall_clock_ns();  // since 1970
 // "3 minutes ago", as `docker ps` says it.
 std::string time_ago(int64_t seconds);
 // Prints rows in aligned columns; the first row is the heading.
@@ -69,6 +73,7 @@ void add_debug_command(CLI::App& app, Context& context);
 void add_logs_command(CLI::App& app, Context& context);
 void add_events_command(CLI::App& app, Context& context);
 void add_image_commands(CLI::App& app, Context& context);
+void add_port_command(CLI::App& app, Context& context);
 void add_volume_commands(CLI::App& app, Context& context);
 void add_doctor_command(CLI::App& app, Context& context);
 void add_shim_command(CLI::App& app, Context& context);

@@ -138,6 +138,10 @@ Result<Container> create_container(const Context& context, const RunFlags& flags
   ASSIGN_OR_RETURN(auto config, make_container_config(image.config, flags.options, id));
   ASSIGN_OR_RETURN(auto spec, make_spec(flags, image, config));
   describe_disks(spec, config);
+  ASSIGN_OR_RETURN(Networks networks, make_networks(flags.network, id));
+  spec.networks = std::move(networks.attachments);
+  spec.ports = std::move(networks.ports);
+  *config.mutable_network() = std::move(networks.config);
   RETURN_IF_ERROR(protocol::check_config(config));
   VolumeStore volumes(state);
   for (const VolumeMount& mount : spec.volumes) {

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <ctime>
 
+#include "vch/cli/network.h"
 #include "vch/interaction/control.h"
 #include "vch/journal/event_text.h"
 #include "vch/journal/time_text.h"
@@ -32,6 +33,35 @@ Json describe_volumes(const ContainerSpec& spec) {
         {{"Name", mount.volume}, {"Path", mount.path}, {"ReadOnly", mount.read_only}});
   }
   return volumes;
+}
+
+Json describe_networks(const ContainerSpec& spec, const ContainerState& state) {
+  Json networks = Json::array();
+  for (const auto& network : spec.networks) {
+    Json addresses = Json::array();
+    for (const std::string& text : state.addresses) {
+      if (text.starts_with(network.name + " ")) {
+        addresses.push_back(text.substr(network.name.size() + 1));
+      }
+    }
+    networks.push_back({{"Interface", network.name},
+                        {"Kind", network.kind},
+                        {"Bridge", network.bridge},
+                        {"MacAddress", network.mac},
+                        {"Addresses", addresses}});
+  }
+  return networks;
+}
+
+// As Docker has them: {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}]}.
+Json describe_ports(const std::vector<PublishedPort>& ports) {
+  Json json = Json::object();
+  for (const PublishedPort& port : ports) {
+    const std::string address = port.host_address.empty() ? "0.0.0.0" : port.host_address;
+    json[container_side(port)].push_back(
+        {{"HostIp", address}, {"HostPort", std::to_string(port.host_port)}});
+  }
+  return json;
 }
 
 std::string signal_name(uint32_t number) {
@@ -130,6 +160,7 @@ std::string timestamp(int64_t ns) { return ns == 0 ? "" : format_time(ns); }
 Result<Json> describe_container(const Context& context, const Container& container) {
   ASSIGN_OR_RETURN(const ContainerState state, read_state(container));
   ASSIGN_OR_RETURN(const auto life, read_life(container));
+  ASSIGN_OR_RETURN(const auto ports, ports_of(container));
   const Json agent = ask_agent(context, container, state);  // It may start the shim.
   const ContainerSpec& spec = container.spec;
   Json json = {{"Id", spec.id},
@@ -149,7 +180,9 @@ Result<Json> describe_container(const Context& context, const Container& contain
                {"FinishedAt", timestamp(state.finished_ns)},
                {"AutoRemove", spec.auto_remove},
                {"Directory", container.directory},
-               {"Volumes", describe_volumes(spec)}};
+               {"Volumes", describe_volumes(spec)},
+               {"Networks", describe_networks(spec, state)},
+               {"Ports", describe_ports(ports)}};
   // One that cannot be read is the agent's to complain about: "Error" has that.
   const auto config = read_config(container);
   describe_config(config.has_value() ? *config : protocol::pb::ContainerVm(), json);

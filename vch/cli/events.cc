@@ -1,10 +1,8 @@
 // events: what happens to containers, out of their journals, from whenever one likes and on.
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <ctime>
 #include <map>
 #include <memory>
 
@@ -28,17 +26,10 @@ struct Flags {
   std::string since, until, format;
 };
 
-int64_t now_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<int64_t>(now.tv_sec) * 1000000000 + now.tv_nsec;
-}
-
 // One container's journal, as far as it was read.
 struct Source {
   EventSubject subject;
   JournalStream records;
-  EventTeller teller;
 };
 
 struct Happened {
@@ -52,7 +43,7 @@ class Events {
       : context_(context), flags_(flags), watch_(std::move(watch)) {}
 
   Status prepare() {
-    const int64_t now = now_ns();
+    const int64_t now = wall_clock_ns();
     since_ = now;
     until_ = INT64_MAX;
     if (!flags_.since.empty()) {
@@ -76,7 +67,7 @@ class Events {
 
   Status run() {
     for (;;) {
-      const int64_t now = now_ns();
+      const int64_t now = wall_clock_ns();
       RETURN_IF_ERROR(find_containers());
       RETURN_IF_ERROR(show_news());
       if (now >= until_) return {};
@@ -99,8 +90,7 @@ class Events {
       watch_.add(container.directory);
       sources_.emplace(container.spec.id,
                        Source{{container.spec.id, container.spec.name, container.spec.image},
-                              std::move(*records),
-                              {}});
+                              std::move(*records)});
     }
     std::erase_if(sources_, [&](const auto& source) {
       return std::none_of(containers.begin(), containers.end(), [&](const Container& container) {
@@ -120,9 +110,9 @@ class Events {
         const auto& record = (*entry)->record;
         const auto wall = static_cast<int64_t>(std::min<uint64_t>(record.wall_ns, INT64_MAX));
         if ((*entry)->missing > 0) {
-          note(news, source, EventTeller::gap((*entry)->missing, wall));
+          note(news, source, gap_event((*entry)->missing, wall));
         }
-        if (auto event = source.teller.hear(record)) note(news, source, std::move(*event));
+        if (auto event = event_of(record)) note(news, source, std::move(*event));
       }
     }
     std::stable_sort(news.begin(), news.end(), [](const Happened& a, const Happened& b) {
@@ -172,15 +162,7 @@ void add_events_command(CLI::App& app, Context& context) {
   command->add_option("-f,--filter", flags->filters, "event=, container=, image= or type=")
       ->allow_extra_args(false);
   command->add_option("--format", flags->format, "json: an object a line");
-  command->callback([flags, &context] {
-    const Status done = events(context, *flags);
-    if (done.has_value()) return;
-    if (done.error().code == std::errc::broken_pipe) {
-      context.exit_code = 128 + SIGPIPE;
-    } else {
-      context.fail(done.error());
-    }
-  });
+  command->callback([flags, &context] { context.finish(events(context, *flags)); });
 }
 
 }  // namespace vch

@@ -1,11 +1,9 @@
 // logs: what a container printed, out of its journal; nobody of the host end need live for it.
-#include <signal.h>
 #include <unistd.h>
 
 #include <array>
 #include <charconv>
 #include <cstdio>
-#include <ctime>
 #include <memory>
 
 #include "common/io.h"
@@ -30,12 +28,6 @@ struct Flags {
   std::string name, since, until, tail = "all";
   bool follow = false, timestamps = false;
 };
-
-int64_t now_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<int64_t>(now.tv_sec) * 1000000000 + now.tv_nsec;
-}
 
 // Docker's meaning: whatever is no number means all.
 Result<std::optional<uint64_t>> parse_tail(const std::string& text) {
@@ -168,7 +160,7 @@ Status follow(const Container& container, Logs& logs, JournalStream& records) {
 Status logs(const Context& context, const Flags& flags) {
   ASSIGN_OR_RETURN(const Container container, context.container(flags.name));
   LogChoice choice;
-  const int64_t now = now_ns();
+  const int64_t now = wall_clock_ns();
   if (!flags.since.empty()) {
     ASSIGN_OR_RETURN(choice.since_ns, parse_time(flags.since, now));
   }
@@ -204,15 +196,7 @@ void add_logs_command(CLI::App& app, Context& context) {
   command->add_option("--until", flags->until, "Lines up to a time");
   command->add_option("-n,--tail", flags->tail, "So many of the last lines")->capture_default_str();
   command->add_flag("-t,--timestamps", flags->timestamps, "A time before each line");
-  command->callback([flags, &context] {
-    const Status done = logs(context, *flags);
-    if (done.has_value()) return;
-    if (done.error().code == std::errc::broken_pipe) {
-      context.exit_code = 128 + SIGPIPE;
-    } else {
-      context.fail(done.error());
-    }
-  });
+  command->callback([flags, &context] { context.finish(logs(context, *flags)); });
 }
 
 }  // namespace vch

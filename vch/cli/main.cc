@@ -84,6 +84,7 @@ int main(int argc, char** argv) {
     vch::add_logs_command(app, context);
     vch::add_events_command(app, context);
     vch::add_image_commands(app, context);
+    vch::add_port_command(app, context);
     vch::add_volume_commands(app, context);
     vch::add_doctor_command(app, context);
     vch::add_shim_command(app, context);

@@ -75,9 +75,12 @@ void add_create_flags(CLI::App& command, RunFlags& flags) {
   command.add_option("--health-cmd", options.health_command, "Replace the image's HEALTHCHECK");
   command.add_flag("--no-healthcheck", options.no_healthcheck, "Ignore the image's HEALTHCHECK");
   command.add_flag("-i,--interactive", options.open_stdin, "Pass our stdin on");
+  command.add_flag("--init", options.init,
+                   "An init that reaps and passes signals on, as process 1");
   command.add_flag("-t,--tty", options.tty, "Give the command a terminal");
   command.add_option("-v,--volume", flags.volumes, "Mount a volume, NAME:PATH[:ro]")
       ->allow_extra_args(false);
+  add_network_flags(command, flags.network);
   command.add_option("--name", flags.name, "The container's name");
   command.add_option("-m,--memory", flags.memory, "The machine's memory")->capture_default_str();
   command.add_option("--cpus", flags.cpus, "The machine's processors")->capture_default_str();

@@ -7,6 +7,7 @@
 
 #include "vch/cli/context.h"
 #include "vch/cli/follow.h"
+#include "vch/cli/network.h"
 #include "vch/machine/container_config.h"
 #include "vch/machine/machine.h"
 
@@ -25,6 +26,7 @@ struct RunFlags {
   std::string iso;
   std::string link = "virtio-serial";
   std::vector<std::string> volumes;  // "NAME:PATH[:ro]"
+  NetworkFlags network;
   std::vector<std::string> log_options;
   std::string image;
 };

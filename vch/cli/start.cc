@@ -24,7 +24,7 @@ struct Flags {
   std::string detach_keys;
 };
 
-Result<int> start_attached(const Context& context, const Flags& flags) {
+Result<int> start_attached(Context& context, const Flags& flags) {
   if (flags.names.size() > 1) {
     return common::Error{{}, "cannot start and attach several containers at once", "", ""};
   }
@@ -35,7 +35,10 @@ Result<int> start_attached(const Context& context, const Flags& flags) {
   options.input = flags.interactive && config.has_value() && config->primary().open_stdin();
   options.forward_signals = flags.forward_signals;
   ASSIGN_OR_RETURN(options.detach_keys, DetachKeys::parse(flags.detach_keys));
-  RETURN_IF_ERROR(check_terminal(tty, options.input));
+  if (const Status able = check_terminal(tty, options.input); able.has_error()) {
+    context.fail(able.error());
+    return kExitFailed;  // as run
+  }
   RETURN_IF_ERROR(start_container(context, container, launch_followed(tty)));
   return follow_to_the_end(context, container, options);
 }

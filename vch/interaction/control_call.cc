@@ -66,6 +66,8 @@ const char* name_of(const Request& request) {
       return request.pause().frozen() ? "pause" : "unpause";
     case Request::kListProcesses:
       return "list";
+    case Request::kRestartLink:
+      return "restart the link of";
     case Request::WHAT_NOT_SET:
       break;
   }

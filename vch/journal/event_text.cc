@@ -50,14 +50,11 @@ const char* health_name(protocol::Health health) {
   return "none";
 }
 
-// The first session of a life is the primary, whichever its number; it keeps it when it restarts.
-std::string EventTeller::session_action(const JournalRecord& record, const char* primary,
-                                        const char* exec) {
-  if (primary_ == 0) primary_ = record.session;
-  return record.session == primary_ ? primary : exec;
+bool of_exec(const JournalRecord& record) {
+  return record.session != 0 && record.session != protocol::kPrimarySession;
 }
 
-std::optional<ContainerEvent> EventTeller::hear(const JournalRecord& record) {
+std::optional<ContainerEvent> event_of(const JournalRecord& record) {
   ContainerEvent event;
   event.wall_ns = static_cast<int64_t>(std::min<uint64_t>(record.wall_ns, INT64_MAX));
   const std::string value = std::to_string(record.value);
@@ -67,7 +64,6 @@ std::optional<ContainerEvent> EventTeller::hear(const JournalRecord& record) {
     case EventKind::kGap:  // the numbers of the records tell the same
       return std::nullopt;
     case EventKind::kBoot:
-      primary_ = 0;
       event.action = "boot";
       event.attributes = {{"agent", text_of(record)}};
       break;
@@ -77,16 +73,15 @@ std::optional<ContainerEvent> EventTeller::hear(const JournalRecord& record) {
           {"stage", std::string(stage_name(static_cast<protocol::Stage>(record.stage)))}};
       break;
     case EventKind::kFailure:
-      event.action =
-          record.session != 0 && primary_ != 0 && record.session != primary_ ? "exec_fail" : "fail";
+      event.action = of_exec(record) ? "exec_fail" : "fail";
       describe_failure(record, event);
       break;
     case EventKind::kSessionStarted:
-      event.action = session_action(record, "start", "exec_start");
+      event.action = of_exec(record) ? "exec_start" : "start";
       event.attributes = {{"pid", value}};
       break;
     case EventKind::kSessionExited:
-      event.action = session_action(record, "die", "exec_die");
+      event.action = of_exec(record) ? "exec_die" : "die";
       event.attributes = {{"exitCode", value}};
       if (record.extra != 0) event.attributes.emplace_back("signal", extra);
       break;
@@ -120,7 +115,7 @@ std::optional<ContainerEvent> EventTeller::hear(const JournalRecord& record) {
       event.attributes = {{"address", text_of(record)}};
       break;
     case EventKind::kSignal:
-      event.action = session_action(record, "kill", "exec_kill");
+      event.action = of_exec(record) ? "exec_kill" : "kill";
       event.attributes = {{"signal", value}};
       if (record.extra == 1) event.attributes.emplace_back("group", "true");
       break;
@@ -142,7 +137,7 @@ std::optional<ContainerEvent> EventTeller::hear(const JournalRecord& record) {
   return event;
 }
 
-ContainerEvent EventTeller::gap(uint64_t missing, int64_t wall_ns) {
+ContainerEvent gap_event(uint64_t missing, int64_t wall_ns) {
   ContainerEvent event;
   event.action = "journal_gap";
   event.wall_ns = wall_ns;

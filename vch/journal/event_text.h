@@ -25,19 +25,10 @@ struct ContainerEvent {
 // "healthy" and so on; "none" without a check, and for what this version does not know.
 const char* health_name(protocol::Health health);
 
-// Makes events of a container's records, in order: it remembers which session is the primary.
-class EventTeller {
- public:
-  // The record's event; nothing for output. Records that are missing before it are an event of
-  // their own: gap().
-  std::optional<ContainerEvent> hear(const protocol::JournalRecord& record);
-  static ContainerEvent gap(uint64_t missing, int64_t wall_ns);
-
- private:
-  std::string session_action(const protocol::JournalRecord& record, const char* primary,
-                             const char* exec);
-  uint32_t primary_ = 0;
-};
+// The record's event; nothing for output.
+std::optional<ContainerEvent> event_of(const protocol::JournalRecord& record);
+// Records that are missing before one.
+ContainerEvent gap_event(uint64_t missing, int64_t wall_ns);
 
 // "2025-01-02T15:04:05.000000000Z container die 4f3c... (exitCode=3, image=busybox, name=web)", all
 // of the guest's text escaped.

@@ -22,8 +22,8 @@ JournalRecord record(EventKind kind, uint32_t session = 0, uint32_t value = 0, u
   return r;
 }
 
-std::string line(EventTeller& teller, const JournalRecord& r) {
-  const auto event = teller.hear(r);
+std::string line(const JournalRecord& r) {
+  const auto event = event_of(r);
   if (!event) return "";
   const std::string text = event_line(kWeb, *event);
   const std::string prefix = "2025-01-01T00:00:00.000000001Z container ";
@@ -33,33 +33,30 @@ std::string line(EventTeller& teller, const JournalRecord& r) {
 }
 
 TEST(EventText, LinesAreDockers) {
-  EventTeller teller;
-  EXPECT_EQ(line(teller, record(EventKind::kBoot, 0, 0, 0, "1.0")),
+  EXPECT_EQ(line(record(EventKind::kBoot, 0, 0, 0, "1.0")),
             "boot (agent=1.0, image=busybox, name=web)");
-  EXPECT_EQ(line(teller, record(EventKind::kSessionStarted, 3, 42)),
+  EXPECT_EQ(line(record(EventKind::kSessionStarted, 1, 42)),
             "start (pid=42, image=busybox, name=web)");
-  EXPECT_EQ(line(teller, record(EventKind::kSessionStarted, 5, 50)),
+  EXPECT_EQ(line(record(EventKind::kSessionStarted, 5, 50)),
             "exec_start (pid=50, session=5, image=busybox, name=web)");
-  EXPECT_EQ(line(teller, record(EventKind::kSessionExited, 5, 1)),
+  EXPECT_EQ(line(record(EventKind::kSessionExited, 5, 1)),
             "exec_die (exitCode=1, session=5, image=busybox, name=web)");
-  EXPECT_EQ(line(teller, record(EventKind::kHealth, 3, 3)),
+  EXPECT_EQ(line(record(EventKind::kHealth, 3, 3)),
             "health_status: unhealthy (image=busybox, name=web)");
-  EXPECT_EQ(line(teller, record(EventKind::kSessionExited, 3, 137, 9)),
+  EXPECT_EQ(line(record(EventKind::kSessionExited, 1, 137, 9)),
             "die (exitCode=137, signal=9, image=busybox, name=web)");
-  EXPECT_EQ(line(teller, record(EventKind::kOutput, 3)), "");
+  EXPECT_EQ(line(record(EventKind::kOutput, 1)), "");
 }
 
 TEST(EventText, TheGuestsWordsAreEscaped) {
-  EventTeller teller;
-  EXPECT_EQ(line(teller, record(EventKind::kOom, 1, 7, 0, "a\x1b[2J\n")),
+  EXPECT_EQ(line(record(EventKind::kOom, 1, 7, 0, "a\x1b[2J\n")),
             "oom (pid=7, process=a\\x1b[2J\\x0a, image=busybox, name=web)");
-  const auto event = teller.hear(record(EventKind::kOom, 1, 7, 0, "\xff\x1b"));
+  const auto event = event_of(record(EventKind::kOom, 1, 7, 0, "\xff\x1b"));
   EXPECT_EQ(event_json(kWeb, *event).find('\x1b'), std::string::npos);
 }
 
 TEST(EventText, JsonIsDockersObject) {
-  EventTeller teller;
-  const auto event = teller.hear(record(EventKind::kSessionExited, 3, 4));
+  const auto event = event_of(record(EventKind::kSessionExited, 1, 4));
   EXPECT_EQ(event_json({"id", "web", "busybox"}, *event),
             R"({"status":"die","id":"id","from":"busybox","Type":"container","Action":"die",)"
             R"("Actor":{"ID":"id","Attributes":{"exitCode":"4","image":"busybox","name":"web"}},)"
@@ -67,9 +64,8 @@ TEST(EventText, JsonIsDockersObject) {
 }
 
 TEST(EventText, FiltersOfOneKeyAreAlternatives) {
-  EventTeller teller;
-  const auto die = teller.hear(record(EventKind::kSessionExited, 3, 4));
-  const auto healthy = teller.hear(record(EventKind::kHealth, 3, 2));
+  const auto die = event_of(record(EventKind::kSessionExited, 1, 4));
+  const auto healthy = event_of(record(EventKind::kHealth, 3, 2));
   EventFilter filter;
   EXPECT_TRUE(filter.matches(kWeb, *die));
   ASSERT_TRUE(filter.add("event=die").has_value());

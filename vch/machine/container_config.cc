@@ -273,6 +273,7 @@ Result<ContainerVm> make_container_config(const ImageConfig& image, const RunOpt
   session->set_user(options.user.value_or(image.user));
   session->set_tty(options.tty);
   session->set_open_stdin(options.open_stdin);
+  session->set_init(options.init);
   const std::string stop_signal = options.stop_signal.value_or(image.stop_signal);
   if (!stop_signal.empty()) {
     ASSIGN_OR_RETURN(const int number, parse_signal(stop_signal));

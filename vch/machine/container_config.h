@@ -27,6 +27,7 @@ struct RunOptions {
   std::optional<std::string> health_command;  // a shell line
   bool no_healthcheck = false;
   bool open_stdin = false;
+  bool init = false;
   bool tty = false;
   std::optional<uint32_t> stop_timeout_s;
   std::string restart = "no";        // on-failure[:N], always, unless-stopped

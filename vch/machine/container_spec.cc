@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "vch/network/network_json.h"
+
 namespace vch {
 
 using Json = nlohmann::ordered_json;
@@ -33,6 +35,8 @@ std::string to_json(const ContainerSpec& spec) {
                      {"iso", spec.iso},
                      {"link", spec.link},
                      {"volumes", spec.volumes},
+                     {"networks", spec.networks},
+                     {"ports", spec.ports},
                      {"journal_max_size", spec.journal_max_size},
                      {"journal_max_files", spec.journal_max_files}};
   // Arguments are bytes, JSON is Unicode: what is not becomes U+FFFD here, in what is shown; the
@@ -59,6 +63,8 @@ common::Result<ContainerSpec> parse_container_spec(std::string_view text,
     spec.iso = json.value("iso", spec.iso);
     spec.link = json.value("link", spec.link);
     spec.volumes = json.value("volumes", spec.volumes);
+    spec.networks = json.value("networks", spec.networks);
+    spec.ports = json.value("ports", spec.ports);
     spec.journal_max_size = json.value("journal_max_size", spec.journal_max_size);
     spec.journal_max_files = json.value("journal_max_files", spec.journal_max_files);
     return spec;

@@ -3,7 +3,8 @@
 //
 //   version 1 | id | name | image | image_id | command [string] | labels {string: string}
 //   created_ns since 1970 | auto_remove | memory bytes | cpus | accelerator | iso
-//   volumes [{volume, path, read_only}] | journal_max_size bytes | journal_max_files
+//   volumes [{volume, path, read_only}] | networks and ports, see network_json.h
+//   journal_max_size bytes | journal_max_files
 #pragma once
 
 #include <string>

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "vch/machine/container_journal.h"
+#include "vch/journal/journal_files.h"
+#include "vch/machine/journal_past.h"
 #include "vch/machine/life.h"
 #include "vch/machine/machine.h"
 
@@ -15,6 +16,9 @@ using protocol::JournalRecord;
 using Phase = ContainerState::Phase;
 
 constexpr size_t kMostText = 4096;
+constexpr std::string_view kLost = " lost ";
+constexpr size_t kMostAddresses = 64;
+constexpr size_t kMostAddressText = 80;
 constexpr int kMachineFailed = 125;
 constexpr uint32_t kMostCode = 255;
 
@@ -37,8 +41,7 @@ class Story {
         fail(record);
         break;
       case EventKind::kSessionStarted:
-        if (primary_ != 0 && record.session != primary_) break;  // An exec session's.
-        primary_ = record.session;
+        if (record.session != protocol::kPrimarySession) break;
         state_.started_ns = wall;
         state_.pid = record.value;
         state_.restarting = false;
@@ -53,7 +56,7 @@ class Story {
         state_.paused = record.kind == EventKind::kPaused;
         break;
       case EventKind::kSessionExited:
-        if (primary_ != 0 && record.session != primary_) break;
+        if (record.session != protocol::kPrimarySession) break;
         state_.restarting = false;
         state_.exit_code = static_cast<int>(std::min(record.value, kMostCode));
         state_.exit_signal = static_cast<int>(std::min(record.extra, kMostCode));
@@ -64,6 +67,9 @@ class Story {
         if (record.value <= static_cast<uint32_t>(protocol::Health::kUnhealthy)) {
           state_.health = static_cast<protocol::Health>(record.value);
         }
+        break;
+      case EventKind::kAddress:
+        hear_address(record.payload);
         break;
       case EventKind::kLinkStarted:
         state_.link_starts = record.value;
@@ -95,10 +101,9 @@ class Story {
   }
 
  private:
-  // A failure of the machine, or of the primary session: of one that never started, unless an exec
-  // session's.
+  // A failure of the machine, or of the primary session.
   void fail(const JournalRecord& record) {
-    if (primary_ != 0 && record.session != 0 && record.session != primary_) return;
+    if (record.session != 0 && record.session != protocol::kPrimarySession) return;
     const auto stage = static_cast<protocol::Stage>(record.stage);
     const int error = static_cast<int>(std::min<uint32_t>(record.value, INT32_MAX));
     state_.failure =
@@ -111,6 +116,18 @@ class Story {
     state_.finished_ns = static_cast<int64_t>(record.wall_ns);
   }
 
+  void hear_address(std::string_view text) {
+    std::string address = common::escape(text.substr(0, kMostAddressText));
+    auto& known = state_.addresses;
+    if (const size_t lost = address.find(kLost); lost != std::string::npos) {
+      std::erase(known, address.erase(lost, kLost.size() - 1));
+      return;
+    }
+    if (known.size() >= kMostAddresses) return;
+    if (std::find(known.begin(), known.end(), address) != known.end()) return;
+    known.push_back(std::move(address));
+  }
+
   void forget_end() {
     state_.exit_code.reset();
     state_.exit_signal = 0;
@@ -119,7 +136,6 @@ class Story {
   }
 
   ContainerState state_;
-  uint32_t primary_ = 0;
   int64_t last_ns_ = 0;
   bool heard_ = false;
 };
@@ -134,16 +150,9 @@ std::string ContainerState::Failure::message() const {
 Result<ContainerState> read_state(const Container& container) {
   // The lock first: when nobody lives then, nobody writes to the journal after.
   const bool running = machine_running(container);
-  ASSIGN_OR_RETURN(auto options, journal_of_life(container));
-  options.skip_output = true;
-  ASSIGN_OR_RETURN(JournalStream records, JournalStream::open(container.directory, options));
-  if (!running) records.close();
   Story story;
-  for (;;) {
-    ASSIGN_OR_RETURN(const auto entry, records.next());
-    if (!entry) break;
-    story.hear(entry->record);
-  }
+  RETURN_IF_ERROR(
+      hear_life(container, running, [&story](const JournalRecord& record) { story.hear(record); }));
   ASSIGN_OR_RETURN(const auto files, list_journal_files(container.directory));
   ASSIGN_OR_RETURN(const auto life, read_life(container));
   return std::move(story).end(running, !files.empty() || life);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "protocol/journal.h"
 #include "protocol/stage.h"
@@ -34,6 +35,7 @@ struct ContainerState {
   uint32_t link_starts = 0;
   int64_t started_ns = 0, finished_ns = 0;  // since 1970, by the guest's clock; 0: not yet
   uint32_t pid = 0;
+  std::vector<std::string> addresses;  // "eth0 10.0.2.15/24", those of the network
   bool paused = false;
   bool restarting = false;  // between two runs of the command
   uint32_t restarts = 0;    // by the restart policy

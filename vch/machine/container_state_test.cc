@@ -207,6 +207,25 @@ TEST_F(State, TellsHealthAndLink) {
   EXPECT_EQ(state().link_starts, 4U);
 }
 
+TEST_F(State, TellsEachAddressOnce) {
+  live();
+  boot();
+  for (const char* text :
+       {"eth0 10.0.2.15/24", "eth0 fec0::15/64", "eth0 10.0.2.15/24", "\x1b[2J"}) {
+    write({.kind = EventKind::kAddress, .payload = text});
+  }
+  const std::vector<std::string> addresses = {"eth0 10.0.2.15/24", "eth0 fec0::15/64", "\\x1b[2J"};
+  EXPECT_EQ(state().addresses, addresses);
+  for (int i = 0; i < 100; ++i) {
+    const std::string text = "eth0 " + std::to_string(i);
+    write({.kind = EventKind::kAddress, .payload = text});
+  }
+  EXPECT_EQ(state().addresses.size(), 64U);
+  write({.kind = EventKind::kAddress, .payload = "eth0 lost 10.0.2.15/24"});
+  EXPECT_EQ(state().addresses.size(), 63U);
+  EXPECT_EQ(state().addresses[0], "eth0 fec0::15/64");
+}
+
 TEST_F(State, IsFoundBehindMuchOutputAndDamage) {
   boot();
   started();

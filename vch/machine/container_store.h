@@ -5,10 +5,10 @@
 // boot.pb          the same with what holds for one life alone, where there is something
 // image.squashfs   hard link to the image disk (a copy across file systems)
 // writable.ext4    its own writable disk, sparse
-// journal, journal.N   journal/journal_files.h
+// journal, journal.N   journal/journal_files.h     journal.past   journal_past.h
 // console.log, console.log.1, qemu.log, qemu.pid   QEMU's
 // machine.lock     held by QEMU for life     shim.lock     held by the shim for life
-// link.sock, qmp.sock   QEMU's        shim.sock   the shim's (shim/shim.h)
+// link.in, link.out   link_pipe.h     qmp.sock   QEMU's        shim.sock   the shim's (shim/shim.h)
 // vsock.sock, vsock-device.sock, vsock.log   vhost-device-vsock's (vsock_device.h)
 #pragma once
 
@@ -20,6 +20,7 @@
 #include "common/result.h"
 #include "protocol/config.h"
 #include "vch/machine/state_dir.h"
+#include "vch/network/network.h"
 
 namespace vch {
 
@@ -44,6 +45,8 @@ struct ContainerSpec {
   std::string iso;                     // the bootstrap ISO
   std::string link = "virtio-serial";  // or "uart", "vsock": what the link is in the machine
   std::vector<VolumeMount> volumes;
+  std::vector<NetworkAttachment> networks;
+  std::vector<PublishedPort> ports;
   uint64_t journal_max_size = uint64_t{64} << 20U;  // bytes of one journal file, about
   uint32_t journal_max_files = 3;
 };

@@ -4,17 +4,20 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/result.h"
 #include "vch/journal/journal_files.h"
 #include "vch/machine/container_store.h"
+#include "vch/network/network.h"
 
 namespace vch {
 
 struct Life {
-  JournalPosition journal;  // where this life's records begin
-  std::string accelerator;  // "kvm" or "tcg": what was chosen
-  uint32_t vsock_cid = 0;   // of link "vsock": the kernel's address for it, 0: vsock.sock
+  JournalPosition journal;           // where this life's records begin
+  std::string accelerator;           // "kvm" or "tcg": what was chosen
+  uint32_t vsock_cid = 0;            // of link "vsock": the kernel's address for it, 0: vsock.sock
+  std::vector<PublishedPort> ports;  // with their numbers on the host
 };
 
 common::Status write_life(const Container& container, const Life& life);

@@ -12,7 +12,9 @@
 #include "common/io.h"
 #include "protocol/config.h"
 #include "vch/machine/container_journal.h"
+#include "vch/machine/journal_past.h"
 #include "vch/machine/life.h"
+#include "vch/machine/link_pipe.h"
 #include "vch/machine/lock.h"
 #include "vch/machine/machine_wait.h"
 #include "vch/machine/program.h"
@@ -21,6 +23,8 @@
 #include "vch/machine/qmp.h"
 #include "vch/machine/volume_store.h"
 #include "vch/machine/vsock_device.h"
+#include "vch/network/host_ports.h"
+#include "vch/network/tap.h"
 
 namespace vch {
 namespace {
@@ -148,6 +152,8 @@ static Status begin_life(const Container& container, QemuInputs& inputs) {
   inputs.journal = journal_file_name(life.journal.file);
   life.accelerator = inputs.kvm ? "kvm" : "tcg";
   life.vsock_cid = inputs.vsock_cid;
+  life.ports = inputs.ports;
+  RETURN_IF_ERROR(forget_past(container));
   return write_life(container, life);
 }
 
@@ -160,6 +166,19 @@ static Status add_volumes(const Container& container, const StateDir& state, Qem
     inputs.volume_disks.push_back(volume.disk);
   }
   return {};
+}
+
+static Status add_network(const Container& container, QemuInputs& inputs,
+                          std::vector<UniqueFd>& inherited) {
+  for (const NetworkAttachment& network : container.spec.networks) {
+    inputs.taps.push_back(-1);
+    if (network.kind != "bridge") continue;
+    ASSIGN_OR_RETURN(auto tap, open_tap(network.bridge));
+    inputs.taps.back() = tap.get();
+    inherited.push_back(std::move(tap));
+  }
+  inputs.ports = container.spec.ports;
+  return choose_host_ports(inputs.ports);
 }
 
 // QEMU's vsocket, and what else must run for it; `machine_lock` is held by all of it.
@@ -232,11 +251,13 @@ Status start_machine(const Container& container, const StateDir& state, bool kvm
   }
   inherited.push_back(std::move(*alive));
   RETURN_IF_ERROR(add_volumes(container, state, inputs, inherited));
+  RETURN_IF_ERROR(add_network(container, inputs, inherited));
   std::optional<Companion> companion;
   if (container.spec.link == "vsock") {
     RETURN_IF_ERROR(add_vsock(container, inherited[0].get(), inputs, inherited, companion));
   }
   ASSIGN_OR_RETURN(inputs.config, write_boot_config(container, options));
+  if (container.spec.link != "vsock") RETURN_IF_ERROR(make_link_pipe(container));
   RETURN_IF_ERROR(begin_life(container, inputs));
   ASSIGN_OR_RETURN(auto listening, listen_unix(container.directory, "qmp.sock"));
   // Queued until QEMU serves its monitor, and reset should QEMU end before.

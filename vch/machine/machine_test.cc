@@ -44,7 +44,7 @@ TEST_F(Machine, RunsUntilItIsKilled) {
   const auto pid = machine_pid(container);
   ASSERT_TRUE(pid.has_value());
   EXPECT_EQ(want(common::read_file("/proc/" + std::to_string(*pid) + "/comm")), "vch-web\n");
-  for (const char* file : {"journal", "console.log", "link.sock", "qmp.sock"}) {
+  for (const char* file : {"journal", "console.log", "link.in", "link.out", "qmp.sock"}) {
     EXPECT_EQ(::access(container.file(file).c_str(), F_OK), 0) << file;
   }
   EXPECT_EQ(error_of(start(container)), "start web: Device or resource busy (it runs already)");
@@ -73,7 +73,9 @@ TEST_F(Machine, IsNobodysChildAndInheritsNothingButItsLocks) {
 TEST_F(Machine, ThatDiedIsNoticedAndCanBeStartedAgain) {
   const Container container = made("web");
   ASSERT_EQ(error_of(start(container)), "no error");
-  ASSERT_EQ(::kill(machine_pid(container).value_or(-1), SIGKILL), 0);
+  const auto pid = machine_pid(container);
+  ASSERT_TRUE(pid.has_value());
+  ASSERT_EQ(::kill(*pid, SIGKILL), 0);
   EXPECT_EQ(error_of(wait_for_machine_end(container, 10000)), "no error");
   EXPECT_FALSE(machine_pid(container).has_value());
   EXPECT_EQ(error_of(start(container)), "no error");
@@ -82,7 +84,9 @@ TEST_F(Machine, ThatDiedIsNoticedAndCanBeStartedAgain) {
 TEST_F(Machine, ThatHangsIsKilledAllTheSame) {
   const Container container = made("web");
   ASSERT_EQ(error_of(start(container)), "no error");
-  ASSERT_EQ(::kill(machine_pid(container).value_or(-1), SIGSTOP), 0);
+  const auto pid = machine_pid(container);
+  ASSERT_TRUE(pid.has_value());
+  ASSERT_EQ(::kill(*pid, SIGSTOP), 0);
   EXPECT_EQ(error_of(kill_machine(container)), "no error");
   EXPECT_FALSE(machine_running(container));
 }

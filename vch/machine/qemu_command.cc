@@ -4,6 +4,8 @@
 #include <cstdio>
 
 #include "protocol/config.h"
+#include "vch/machine/link_pipe.h"
+#include "vch/network/qemu_network.h"
 
 namespace vch {
 namespace {
@@ -60,7 +62,7 @@ void add_vsock(Words& words, const QemuInputs& inputs) {
 
 void add_link(Words& words, const ContainerSpec& spec, const QemuInputs& inputs) {
   if (spec.link == "vsock") return add_vsock(words, inputs);
-  add(words, {"-chardev", "socket,id=link,path=link.sock,server=on,wait=off"});
+  add(words, {"-chardev", "pipe,id=link,path=" + std::string(kLinkPipe)});
   if (spec.link == "uart") {
     add(words, {"-serial", "chardev:link"});  // the guest's ttyS1
   } else {
@@ -122,6 +124,8 @@ Words qemu_command(const ContainerSpec& spec, const QemuInputs& inputs) {
   add_disks(words, spec, inputs);
   add_ports(words, spec, inputs);
   add(words, {"-device", "virtio-rng-pci"});
+  const auto network = qemu_network(spec.networks, inputs.ports, inputs.taps);
+  words.insert(words.end(), network.begin(), network.end());
   return words;
 }
 

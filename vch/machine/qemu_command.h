@@ -25,6 +25,8 @@ struct QemuInputs {
   int vsock = -1;                         // of link "vsock": VsockDevice's, likewise
   uint32_t vsock_cid = 0;                 // VsockDevice's
   std::vector<std::string> volume_disks;  // absolute, in the order of spec.volumes
+  std::vector<int> taps{};                // in the order of spec.networks: see qemu_network.h
+  std::vector<PublishedPort> ports{};     // spec.ports, each with its number on the host
 };
 
 std::vector<std::string> qemu_command(const ContainerSpec& spec, const QemuInputs& inputs);

@@ -1,5 +1,5 @@
 // For tests: a machine without QEMU. Its guest is an endpoint in a thread of this process, behind
-// link.sock; its life is machine.lock.
+// the link pipe; its life is machine.lock.
 #pragma once
 
 #include <fcntl.h>
@@ -23,6 +23,7 @@
 #include "common/io.h"
 #include "protocol/config.h"
 #include "serial-transport/endpoint.h"
+#include "vch/machine/link_pipe.h"
 #include "vch/machine/lock.h"
 #include "vch/shim/shim.h"
 #include "vch/shim/unix_socket.h"
@@ -57,12 +58,12 @@ class EchoService : public std::enable_shared_from_this<EchoService> {
 // The guest's end of the link, in its own thread.
 class FakeGuest {
  public:
-  // `listener` stands for the port: whoever connects is its host end, one at a time.
-  explicit FakeGuest(common::UniqueFd listener) : guard_(io_.get_executor()) {
+  FakeGuest(common::UniqueFd in, common::UniqueFd out) : guard_(io_.get_executor()) {
     serial_transport::EndpointOptions options;
     options.role = serial_transport::Role::kGuest;
     options.key.fill(std::byte{9});
-    endpoint_.emplace(io_.get_executor(), options, serial_transport::fd_link(std::move(listener)));
+    endpoint_.emplace(io_.get_executor(), options,
+                      serial_transport::fd_pair_link(std::move(in), std::move(out)));
     endpoint_->listen("echo", [](ConnectionPtr connection) {
       std::make_shared<EchoService>(std::move(connection))->read();
     });
@@ -114,8 +115,9 @@ class FakeMachine {
     EXPECT_TRUE(
         common::write_file_atomically(container.file("config.pb"), config.SerializeAsString(), 0600)
             .has_value());
-    auto directory = open_directory(container.directory);
-    listener_ = *listen_in(*directory, "link.sock");
+    EXPECT_TRUE(make_link_pipe(container).has_value());
+    in_ = open_both_ways("link.in");
+    out_ = open_both_ways("link.out");
     lock_ = *take_lock(container.file("machine.lock"));
   }
   ~FakeMachine() {
@@ -130,14 +132,15 @@ class FakeMachine {
   // A guest boots; the one before, if any, is gone without a farewell worth the name.
   FakeGuest& boot() {
     halt();
-    guest_.emplace(common::UniqueFd(::fcntl(listener_.get(), F_DUPFD_CLOEXEC, 3)));
+    guest_.emplace(open_both_ways("link.in"), open_both_ways("link.out"));
     return *guest_;
   }
   // No guest any more, and its thread has ended.
   void halt() { guest_.reset(); }
   void end() {
     halt();
-    listener_.reset();
+    in_.reset();
+    out_.reset();
     lock_.reset();
   }
   // Looks again until the condition holds; false when it does not within 30 s.
@@ -153,6 +156,10 @@ class FakeMachine {
   Container container;
 
  private:
+  // As QEMU does, which so sees no end of it.
+  common::UniqueFd open_both_ways(const char* name) const {
+    return *common::open_file(container.file(name), O_RDWR | O_NONBLOCK);
+  }
   // A shim says why it cannot start, and nothing else: no crash, no sanitizer's report.
   void expect_orderly_log() const {
     const auto log = common::read_file(container.file("shim.log"));
@@ -164,7 +171,8 @@ class FakeMachine {
   }
 
   std::string root_;
-  common::UniqueFd listener_, lock_;
+  common::UniqueFd in_, out_;  // the machine's own: there without a guest, too
+  common::UniqueFd lock_;
   std::optional<FakeGuest> guest_;
 };
 

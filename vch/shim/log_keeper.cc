@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdio>
 
+#include "vch/machine/journal_past.h"
 #include "vch/machine/machine_logs.h"
 
 namespace vch {
@@ -85,7 +86,7 @@ bool LogKeeper::keep_journal() {
   if (const auto done = rotate_journal(container_, end->file); done.has_error()) {
     return complain(done.error());
   }
-  const auto pruned = prune_journal_files(container_.directory, container_.spec.journal_max_files);
+  const auto pruned = prune_journal(container_, container_.spec.journal_max_files);
   return pruned.has_error() ? complain(pruned.error()) : true;
 }
 

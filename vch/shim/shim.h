@@ -1,5 +1,5 @@
-// The shim: the one process that owns a containerVM's link. It connects to QEMU's link socket, or
-// to the machine's vsocket, as the host end of serial-transport and lends connections to `vch`
+// The shim: the one process that owns a containerVM's link. It has QEMU's link pipe, or
+// the machine's vsocket, as the host end of serial-transport and lends connections to `vch`
 // clients over shim.sock. It has no state but what is on disk or in the guest: kill it at any time,
 // the next client starts another.
 //

@@ -21,6 +21,7 @@
 #include "vch/machine/auto_remove.h"
 #include "vch/machine/container_spec.h"
 #include "vch/machine/life.h"
+#include "vch/machine/link_pipe.h"
 #include "vch/machine/lock.h"
 #include "vch/machine/vsock_device.h"
 #include "vch/shim/greeting.h"
@@ -64,7 +65,7 @@ class Shim {
     Container container;  // its directory alone
     UniqueFd directory;
     EndpointOptions endpoint;
-    unsigned vsock_port = 0;  // 0: the link is link.sock
+    unsigned vsock_port = 0;  // 0: the link is link_pipe.h
     bool journal = false;     // the guest writes one
     UniqueFd listener;
   };
@@ -135,8 +136,8 @@ Result<serial_transport::Link> Shim::open_link() {
 
 Result<serial_transport::Link> Shim::dial() const {
   if (vsock_port_ == 0) {
-    ASSIGN_OR_RETURN(UniqueFd fd, connect_in(directory_, "link.sock"));
-    return serial_transport::Link(std::move(fd));
+    ASSIGN_OR_RETURN(auto pipe, open_link_pipe(directory_));
+    return serial_transport::Link(std::move(pipe.from_guest), std::move(pipe.to_guest));
   }
   // Each time anew: clients may start us before the machine's life is written down.
   ASSIGN_OR_RETURN(const auto life, read_life(container_));

@@ -1,0 +1,143 @@
+"""The agent's link process is killed at any moment while streams, execs and a terminal go on.
+
+TETHER_SEED=n repeats a run's choices; TETHER_FULL=1 kills a thousand times.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import random
+import subprocess
+import threading
+import time
+
+from traffic import Stream, Terminal
+from vch_testing import FULL, VCH, VmTest, inspect, vch
+
+KILLS = 1000 if FULL else 30
+MAX_PAUSE = 0.5  # between an answer of one link process and its death, s
+LINES = 1000000
+SECOND = 10**9
+
+
+class Printer:
+    """Execs that print much, one after another, until it is told to finish."""
+
+    def __init__(self, name):
+        self.name = name
+        text = "".join(f"{i}\n" for i in range(1, LINES + 1)).encode()
+        self.expected = hashlib.sha256(text).hexdigest()
+        self.results, self.stopping = [], threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.stopping.is_set():
+            with subprocess.Popen([VCH, "exec", self.name, "sh", "-c", f"seq 1 {LINES}; exit 9"],
+                                  stdout=subprocess.PIPE) as process:
+                digest = hashlib.file_digest(process.stdout, "sha256").hexdigest()
+            self.results.append((process.returncode, digest))
+
+    def finish(self, test):
+        self.stopping.set()
+        self.thread.join()
+        test.assertEqual(set(self.results), {(9, self.expected)})
+        return len(self.results)
+
+
+class LinkProcessKilled(VmTest):
+    def restart(self, name):
+        self.assert_ended(vch("restart-link", name), 0, f"{name}\n".encode(), b"")
+
+    def follow_events(self, name):
+        """Where the starts and deaths of link processes will be, and the machine's end."""
+        path = pathlib.Path(self.scratch, "events")
+        with open(path, "wb") as file:
+            follower = subprocess.Popen(
+                [VCH, "events", "--since", "0", "--format", "json", "--filter", "event=link_start",
+                 "--filter", "event=link_die", "--filter", "event=stop", name], stdout=file)
+        self.addCleanup(follower.wait)
+        self.addCleanup(follower.kill)
+        return path
+
+    def expect_restarts(self, path, count):
+        """Also returns when each of these events was, in ns."""
+        while '"status":"stop"' not in (text := path.read_text()):
+            pass
+        events = [json.loads(line) for line in text.splitlines()]
+        shape = [(event["Action"], event["Actor"]["Attributes"].get("exitCode")) for event in events]
+        self.assertEqual(shape, [("link_start", None)] +
+                         [("link_die", "137"), ("link_start", None)] * count + [("stop", None)])
+        return [event["timeNano"] for event in events]
+
+    def test_nothing_is_lost_repeated_or_reordered(self):
+        seed = int(os.environ.get("TETHER_SEED", random.randrange(1 << 32)))
+        print(f"TETHER_SEED={seed}", flush=True)
+        generator = random.Random(seed)
+        name, begun = self.name(), time.monotonic()
+        primary = Stream(["run", "-i", "--name", name, "busybox", "cat"], generator.random())
+        while primary.received_bytes == 0:
+            self.assertIsNone(primary.process.poll())
+            time.sleep(0.01)
+        events = self.follow_events(name)
+        session = Stream(["exec", "-i", name, "cat"], generator.random())
+        terminal, printer = Terminal(name), Printer(name)
+        for killed in range(1, KILLS + 1):
+            time.sleep(generator.random() * MAX_PAUSE)
+            self.restart(name)
+            self.assertEqual(inspect(name)["Agent"]["LinkRestarts"], killed)
+            if killed % 10 == 0:  # a short exec meanwhile: once, with its own output and code
+                self.assert_ended(
+                    vch("exec", name, "sh", "-c", "echo $$ >>/once; echo short; exit 7"), 7, b"short\n")
+        printed = printer.finish(self)
+        terminal.finish(self)
+        session.finish(self)
+        ran = vch("exec", name, "wc", "-l", "/once")
+        self.assertEqual(ran.stdout.split()[0], b"%d" % (KILLS // 10))
+        primary.finish(self)
+        print(f"{KILLS} kills in {time.monotonic() - begun:.0f} s; primary {primary.sent_bytes} bytes each "
+              f"way, exec {session.sent_bytes}, terminal {terminal.typed} lines, {printed} times "
+              f"{LINES} lines printed", flush=True)
+        self.assertEqual(inspect(name)["ExitCode"], 0)
+        self.expect_restarts(events, KILLS)
+
+    def test_many_deaths_in_a_row_are_followed_ever_more_slowly_and_for_ever(self):
+        name, count = self.name(), 16
+        self.assert_ended(vch("run", "-d", "--name", name, "busybox", "sleep", "1000000"), 0)
+        events = self.follow_events(name)
+        for _ in range(count):
+            self.restart(name)
+        self.assert_ended(vch("exec", name, "echo", "on"), 0, b"on\n", b"")
+        self.assert_ended(vch("kill", name), 0)
+        times = self.expect_restarts(events, count)
+        gaps = [times[i + 1] - times[i] for i in range(1, 2 * count, 2)]
+        self.assertLess(max(gaps[:5]), SECOND // 2, gaps)
+        for gap, least in zip(gaps[5:], (40, 80, 160, 320, 640, *[1000] * count)):
+            self.assertGreaterEqual(gap, least * SECOND // 1000, gaps)
+            self.assertLess(gap, 3 * SECOND, gaps)
+
+    def test_over_each_kind_of_link(self):
+        for kind in ("uart", "vsock"):
+            with self.subTest(kind):
+                name, text = self.name(kind), random.Random(1).randbytes(256 * 1024)
+                with subprocess.Popen([VCH, "run", "-i", "--link", kind, "--name", name, "busybox", "cat"],
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+                    process.stdin.write(text[:1024])
+                    process.stdin.flush()
+                    back = process.stdout.read(1024)
+                    for _ in range(2):
+                        self.restart(name)
+                    feeder = threading.Thread(
+                        target=lambda: (process.stdin.write(text[1024:]), process.stdin.close()))
+                    feeder.start()
+                    back += process.stdout.read(1024)
+                    self.restart(name)
+                    back += process.stdout.read()
+                    feeder.join()
+                self.assertEqual((process.returncode, back == text), (0, True))
+
+    def test_a_container_that_does_not_run_has_no_link(self):
+        name = self.name()
+        self.assert_ended(vch("create", "--name", name, "busybox", "true"), 0)
+        self.assert_one_line(vch("restart-link", name), 1, name, "does not run")

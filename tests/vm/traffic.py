@@ -1,0 +1,92 @@
+"""Things going on in a container whose every byte is accounted for, whatever is killed meanwhile."""
+
+import hashlib
+import os
+import pty
+import random
+import subprocess
+import threading
+import tty
+
+from vch_testing import VCH
+
+CHUNK = 1 << 16
+MAX_UNANSWERED = 16  # lines typed ahead
+
+
+class Stream:
+    """`cat` in the container: random bytes in, the same bytes out."""
+
+    def __init__(self, arguments, seed):
+        self.process = subprocess.Popen([VCH, *arguments], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE)
+        self.generator = random.Random(seed)
+        self.sent, self.received = hashlib.sha256(), hashlib.sha256()
+        self.sent_bytes = self.received_bytes = 0
+        self.stopping = threading.Event()
+        self.threads = [threading.Thread(target=self.feed), threading.Thread(target=self.drain)]
+        for thread in self.threads:
+            thread.start()
+
+    def feed(self):
+        with self.process.stdin as pipe:
+            while not self.stopping.is_set():
+                piece = self.generator.randbytes(self.generator.randrange(1, CHUNK))
+                pipe.write(piece)
+                self.sent.update(piece)
+                self.sent_bytes += len(piece)
+
+    def drain(self):
+        while piece := os.read(self.process.stdout.fileno(), CHUNK):
+            self.received.update(piece)
+            self.received_bytes += len(piece)
+
+    def finish(self, test):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+        test.assertEqual(self.process.wait(), 0)
+        self.process.stdout.close()
+        test.assertEqual(self.received_bytes, self.sent_bytes)
+        test.assertEqual(self.received.digest(), self.sent.digest())
+
+
+class Terminal:
+    """A terminal session that answers each numbered line with one of its own."""
+
+    SCRIPT = 'stty -echo -onlcr; echo ready; while read -r line; do echo "<$line>"; done'
+
+    def __init__(self, name):
+        self.master, slave = pty.openpty()
+        tty.setraw(slave)
+        self.process = subprocess.Popen([VCH, "exec", "-it", name, "sh", "-c", self.SCRIPT],
+                                        stdin=slave, stdout=slave)
+        os.close(slave)
+        self.buffer = b""
+        self.read_line()
+        self.typed, self.answers = 0, []
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.talk)
+        self.thread.start()
+
+    def read_line(self):
+        while b"\n" not in self.buffer:
+            self.buffer += os.read(self.master, CHUNK)
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return line
+
+    def talk(self):
+        while not self.stopping.is_set() or len(self.answers) < self.typed:
+            if not self.stopping.is_set() and self.typed - len(self.answers) < MAX_UNANSWERED:
+                os.write(self.master, b"line %d\r" % self.typed)
+                self.typed += 1
+            else:
+                self.answers.append(self.read_line())
+
+    def finish(self, test):
+        self.stopping.set()
+        self.thread.join()
+        os.write(self.master, b"\x04")
+        test.assertEqual(self.process.wait(), 0)
+        os.close(self.master)
+        test.assertEqual(self.answers, [b"<line %d>" % i for i in range(self.typed)])

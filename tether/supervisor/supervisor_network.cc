@@ -1,0 +1,191 @@
+// The network: set up before the container's root, since that names it; and the DHCP process.
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "protocol/address.h"
+#include "protocol/config_network.h"
+#include "tether/network/configure.h"
+#include "tether/supervisor/supervisor.h"
+
+namespace tether {
+namespace {
+
+using protocol::Stage;
+using protocol::pb::Interface;
+
+constexpr uint32_t kDefaultLeaseMs = 20000;
+constexpr uint32_t kMostLeaseMs = 3600000;
+constexpr uint64_t kRestartMs = 1000;
+constexpr int kReleaseMs = 500;
+constexpr int kNewsPerTurn = 16;
+
+std::string address_text(const std::array<uint8_t, 4>& bytes) {
+  protocol::IpAddress address;
+  address.family = AF_INET;
+  std::copy(bytes.begin(), bytes.end(), address.bytes.begin());
+  return protocol::to_text(address);
+}
+
+bool has_address(const DhcpNews& news) {
+  return news.address != std::array<uint8_t, 4>{} && news.prefix_length <= 32;
+}
+
+std::string prefix_text(const DhcpNews& news) {
+  return address_text(news.address) + "/" + std::to_string(news.prefix_length);
+}
+
+}  // namespace
+
+StageResult<void> Supervisor::start_network() {
+  const auto& network = boot_.config.network();
+  if (network.interfaces_size() == 0) return {};
+  enter(Stage::kFindInterface);
+  if (auto done = set_up_network(network); done.has_error()) return done;
+  for (const auto& interface : network.interfaces()) {
+    for (const std::string& address : interface.addresses()) tell_address(interface, address);
+  }
+  return await_leases();
+}
+
+void Supervisor::tell_address(const Interface& interface, const std::string& address) {
+  protocol::JournalRecord record;
+  record.kind = protocol::EventKind::kAddress;
+  const std::string text = interface.name() + " " + address;
+  record.payload = text;
+  event(record);
+}
+
+int Supervisor::start_dhcp() {
+  dhcp_restart_ms_ = 0;
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
+    return errno;
+  }
+  drop(network_);
+  network_.reset(ends[0]);
+  const common::UniqueFd theirs(ends[1]);
+  const std::array<FdSlot, 2> slots = {
+      {{theirs.get(), kDhcpReportFd}, {boot_.config_file.get(), kDhcpConfigFd}}};
+  const pid_t pid = system_.spawn("dhcp", slots, -1);
+  if (pid < 0) return -pid;
+  dhcp_pid_ = pid;
+  watch(network_.get(), EPOLLIN, Source::kNetwork);
+  return 0;
+}
+
+// The container's files name what DHCP says, so its root waits.
+StageResult<void> Supervisor::await_leases() {
+  auto& network = *boot_.config.mutable_network();
+  std::vector<bool> waits;
+  for (const auto& interface : network.interfaces()) waits.push_back(interface.dhcp());
+  if (std::count(waits.begin(), waits.end(), true) == 0) return {};
+  std::vector<DhcpNews> leases(waits.size());
+  enter(Stage::kLease);
+  const uint32_t wanted = network.lease_timeout_ms();
+  const uint32_t timeout = wanted == 0 ? kDefaultLeaseMs : std::min(wanted, kMostLeaseMs);
+  const uint64_t deadline = system_.now_ms() + timeout;
+  if (const int failed = start_dhcp(); failed != 0) {
+    return StageError{Stage::kLease, common::make_error(failed, "start", "the DHCP client")};
+  }
+  for (;;) {
+    const auto missing = std::find(waits.begin(), waits.end(), true);
+    if (missing == waits.end()) break;
+    const auto fail = [&](int why, std::string hint) {
+      const auto at = static_cast<int>(missing - waits.begin());
+      return StageError{Stage::kLease, common::make_error(why, "ask", network.interfaces(at).name(),
+                                                          std::move(hint))};
+    };
+    const uint64_t now = system_.now_ms();
+    pollfd waiting{network_.get(), POLLIN, 0};
+    if (now >= deadline || ::poll(&waiting, 1, static_cast<int>(deadline - now)) == 0) {
+      return fail(ETIMEDOUT, "no DHCP server answered within " + std::to_string(timeout) +
+                                 " ms; is there one on this network?");
+    }
+    DhcpNews news;
+    const ssize_t n = ::recv(network_.get(), &news, sizeof news, MSG_DONTWAIT);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (n != sizeof news) return fail(EPIPE, "the DHCP client ended");
+    if (news.interface >= waits.size() || !waits[news.interface]) continue;
+    if (news.failed != 0) {
+      return fail(news.failed, "the lease " + prefix_text(news) + " or its gateway is no good");
+    }
+    if (!has_address(news)) continue;
+    leases[news.interface] = news;
+    waits[news.interface] = false;
+  }
+  // In the configuration's order, whoever was quicker: the first names the resolver.
+  for (const DhcpNews& news : leases) {
+    if (has_address(news)) take_news(news);
+  }
+  return {};
+}
+
+// Into the configuration, from which the container's files are made.
+void Supervisor::take_news(const DhcpNews& news) {
+  auto& network = *boot_.config.mutable_network();
+  auto& interface = *network.mutable_interfaces(static_cast<int>(news.interface));
+  tell_address(interface, prefix_text(news));
+  interface.add_addresses(prefix_text(news));
+  // IPv4 first, as the container's name is looked up.
+  auto& addresses = *interface.mutable_addresses();
+  for (int i = addresses.size() - 1; i > 0; --i) addresses.SwapElements(i, i - 1);
+  if (network.name_servers_size() == 0) {
+    const size_t count = std::min<size_t>(news.name_server_count, news.name_servers.size());
+    for (size_t i = 0; i < count; ++i) network.add_name_servers(address_text(news.name_servers[i]));
+  }
+  const std::string_view raw(news.domain.data(), news.domain.size());
+  const std::string_view domain = raw.substr(0, raw.find('\0'));
+  if (network.search_size() == 0 && protocol::good_host_name(domain)) {
+    network.add_search(std::string(domain));
+  }
+}
+
+// Later news: of renewals there is none to tell but another address.
+void Supervisor::on_network() {
+  for (int i = 0; i < kNewsPerTurn; ++i) {
+    DhcpNews news;
+    const ssize_t n = ::recv(network_.get(), &news, sizeof news, MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n == 0) return drop(network_);
+    if (n != sizeof news) return;
+    auto& network = *boot_.config.mutable_network();
+    if (news.interface >= static_cast<uint32_t>(network.interfaces_size())) continue;
+    replace_address(*network.mutable_interfaces(static_cast<int>(news.interface)), news);
+  }
+}
+
+// The first address is the leased one.
+void Supervisor::replace_address(Interface& interface, const DhcpNews& news) {
+  const std::string text = has_address(news) ? prefix_text(news) : "";
+  const std::string before = interface.addresses_size() > 0 ? interface.addresses(0) : "";
+  if (text == before) return;
+  if (!before.empty()) tell_address(interface, "lost " + before);
+  if (interface.addresses_size() > 0) interface.set_addresses(0, text);
+  if (!text.empty()) tell_address(interface, text);
+}
+
+void Supervisor::on_dhcp_death() {
+  dhcp_pid_ = 0;
+  dhcp_restart_ms_ = system_.now_ms() + kRestartMs;
+}
+
+void Supervisor::stop_network() {
+  if (dhcp_pid_ <= 0 || !network_) return;
+  system_.signal(dhcp_pid_, SIGTERM);
+  const uint64_t deadline = system_.now_ms() + kReleaseMs;
+  for (;;) {
+    const uint64_t now = system_.now_ms();
+    if (now >= deadline) return;
+    pollfd waiting{network_.get(), POLLIN, 0};
+    if (::poll(&waiting, 1, static_cast<int>(deadline - now)) <= 0) continue;
+    DhcpNews news;
+    if (::recv(network_.get(), &news, sizeof news, MSG_DONTWAIT) == 0) return;  // It has ended.
+  }
+}
+
+}  // namespace tether
