@@ -49,6 +49,7 @@ tether::JournalWriter* journal_of_last_words = nullptr;
 }
 
 [[noreturn]] void init_main() {
+  tether::kernel_clock().step(tether::kFirstStepNs);
   static tether::JournalWriter journal;
   static tether::Supervisor supervisor(journal);
   journal_of_last_words = &journal;

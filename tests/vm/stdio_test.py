@@ -152,3 +152,17 @@ class Detached(VmTest):
         script = "echo first; echo first >&2"
         self.assert_ended(vch("create", "--name", name, "busybox", "sh", "-c", script), 0)
         self.assert_ended(vch("start", "-a", name), 0, b"first\n", b"first\n")
+
+    def test_who_attaches_too_late_is_told_where_the_output_is(self):
+        name = self.name()
+        self.assertEqual(vch("run", "-d", "--name", name, "busybox", "echo", "words").returncode, 0)
+        for _ in range(5):
+            # It may come before, during or after the machine's end.
+            result = vch("attach", name)
+            if result.stdout:
+                self.assert_ended(result, 0, b"words\n", b"")
+            else:
+                self.assert_one_line(result, result.returncode, name, "vch logs")
+            self.assert_ended(vch("start", name), 0)
+        self.assertEqual(vch("wait", name).stdout, b"0\n")
+        self.assert_one_line(vch("attach", name), 1, name, "does not run", "vch logs")

@@ -3,6 +3,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 
+#include "tether/link/clock_server.h"
 #include "tether/link/connection_pump_driver.h"
 #include "tether/link/control_server.h"
 #include "tether/link/stdio_server.h"
@@ -19,6 +20,7 @@ class LinkState : public std::enable_shared_from_this<LinkState> {
       : channel_(std::make_shared<SupervisorChannel>(executor, std::move(options.supervisor))),
         stdio_(sessions_, *channel_),
         control_(sessions_, *channel_, std::move(options.agent_version), std::move(options.config)),
+        clock_(*channel_),
         endpoint_(executor, options.endpoint, std::move(options.openers)),
         timer_(executor) {}
 
@@ -28,17 +30,20 @@ class LinkState : public std::enable_shared_from_this<LinkState> {
   void arm();
   StdioServer& stdio() { return stdio_; }
   ControlServer& control() { return control_; }
+  ClockServer& clock() { return clock_; }
 
  private:
   void on_message(const LinkHeader& header, std::string_view payload,
                   std::span<common::UniqueFd> fds);
   void accept_stdio(std::shared_ptr<Connection> connection);
   void accept_control(std::shared_ptr<Connection> connection);
+  void accept_clock(std::shared_ptr<Connection> connection);
 
   SessionTable sessions_;
   std::shared_ptr<SupervisorChannel> channel_;
   StdioServer stdio_;
   ControlServer control_;
+  ClockServer clock_;
   serial_transport::Endpoint endpoint_;
   asio::steady_timer timer_;
   uint64_t armed_ms_ = ~uint64_t{0};
@@ -94,6 +99,22 @@ class ControlPeer : public Peer {
   bool eof_ = false;
 };
 
+class ClockPeer : public Peer {
+ public:
+  ClockPeer(std::shared_ptr<LinkState> state, std::function<void()> wake)
+      : state_(std::move(state)), client_(state_->clock(), std::move(wake)) {}
+  void on_bytes(std::string_view bytes) override { client_.on_bytes(bytes); }
+  void on_eof() override { eof_ = true; }
+  bool wants_input() const override { return !eof_ && client_.wants_input(); }
+  std::string take_output() override { return client_.take_output(); }
+  Ending ending() const override { return eof_ ? Ending::kFinish : Ending::kNone; }
+
+ private:
+  std::shared_ptr<LinkState> state_;
+  ClockClient client_;
+  bool eof_ = false;
+};
+
 std::function<void()> waker(const std::shared_ptr<ConnectionPump>& pump) {
   return [weak = std::weak_ptr(pump)] {
     if (const auto alive = weak.lock()) alive->wake();
@@ -124,6 +145,9 @@ void LinkState::start(std::function<void()> on_supervisor_gone) {
   endpoint_.listen("control", [weak](std::shared_ptr<Connection> connection) {
     if (const auto self = weak.lock()) self->accept_control(std::move(connection));
   });
+  endpoint_.listen("clock", [weak](std::shared_ptr<Connection> connection) {
+    if (const auto self = weak.lock()) self->accept_clock(std::move(connection));
+  });
   endpoint_.start();
 }
 
@@ -137,6 +161,7 @@ void LinkState::on_message(const LinkHeader& header, std::string_view payload,
                            std::span<common::UniqueFd> fds) {
   sessions_.on_message(header, payload, fds);
   control_.on_message(header, payload);
+  clock_.on_message(header);
   stdio_.on_message(header, now_ms());
   arm();
 }
@@ -152,6 +177,12 @@ void LinkState::accept_control(std::shared_ptr<Connection> connection) {
   if (control_.full()) return connection->reset(serial_transport::Reason::kTooMany);
   const auto pump = std::make_shared<ConnectionPump>(std::move(connection));
   pump->start(std::make_unique<ControlPeer>(shared_from_this(), waker(pump)));
+}
+
+void LinkState::accept_clock(std::shared_ptr<Connection> connection) {
+  if (clock_.full()) return connection->reset(serial_transport::Reason::kTooMany);
+  const auto pump = std::make_shared<ConnectionPump>(std::move(connection));
+  pump->start(std::make_unique<ClockPeer>(shared_from_this(), waker(pump)));
 }
 
 void LinkState::arm() {

@@ -21,7 +21,15 @@ constexpr size_t kOutputUpTo = 32 * 1024;
 void JournalWriter::stamp(protocol::JournalRecord& record) {
   record.number = next_number_++;
   record.monotonic_ns = now_ns(CLOCK_BOOTTIME);
-  record.wall_ns = now_ns(CLOCK_REALTIME);
+  record.wall_ns = wall_ns();
+}
+
+// Readers look for times in order.
+uint64_t JournalWriter::wall_ns() {
+  const uint64_t now = clock_.now_ns();
+  const bool small_step_back = now < last_wall_ns_ && last_wall_ns_ - now < kSmallStepNs;
+  if (!small_step_back) last_wall_ns_ = now;
+  return last_wall_ns_;
 }
 
 bool JournalWriter::reserve(size_t size) {

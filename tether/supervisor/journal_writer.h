@@ -10,6 +10,7 @@
 
 #include "common/unique_fd.h"
 #include "protocol/journal.h"
+#include "tether/supervisor/wall_clock.h"
 
 namespace tether {
 
@@ -17,6 +18,11 @@ class JournalWriter {
  public:
   // A host that takes nothing for so long is not waited for.
   static constexpr uint64_t kPatienceMs = 1000;
+
+  // Records' wall clock times stand still while the clock, set back by less than this, catches up.
+  static constexpr uint64_t kSmallStepNs = 2000000000;
+
+  explicit JournalWriter(WallClock& clock = kernel_clock()) : clock_(clock) {}
 
   void use(common::UniqueFd port) { port_ = std::move(port); }
   int fd() const { return port_.get(); }
@@ -43,8 +49,10 @@ class JournalWriter {
  private:
   bool stalled() const;
   void stamp(protocol::JournalRecord& record);
+  uint64_t wall_ns();
   bool reserve(size_t size);
 
+  WallClock& clock_;
   common::UniqueFd port_;
   uint32_t secret_ = 0;
   std::array<char, 160 * 1024> pending_;  // not cleared: its pages stay untouched until used
@@ -52,6 +60,7 @@ class JournalWriter {
   size_t end_ = 0;
   uint64_t waiting_since_ms_ = 0;  // nothing was taken since then
   uint64_t next_number_ = 1;
+  uint64_t last_wall_ns_ = 0;
   uint32_t lost_ = 0;
 };
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tether/supervisor/fake_clock.h"
 #include "tether/supervisor/link_messages.h"
 #include "tether/supervisor/ring.h"
 
@@ -45,8 +46,25 @@ class JournalOutput : public ::testing::Test {
   }
 
   int ends_[2] = {-1, -1};
-  std::unique_ptr<JournalWriter> journal_ = std::make_unique<JournalWriter>();
+  FakeClock clock_;
+  std::unique_ptr<JournalWriter> journal_ = std::make_unique<JournalWriter>(clock_);
 };
+
+TEST_F(JournalOutput, TimesStandStillWhileAClockSetBackALittleCatchesUp) {
+  const uint64_t start = clock_.now;
+  constexpr uint64_t kHour = 3600000000000;
+  const auto time_of_next = [this] {
+    event(EventKind::kStage);
+    return protocol::JournalReader(drain(), kSecret).next()->wall_ns;
+  };
+  EXPECT_EQ(time_of_next(), start);
+  clock_.now = start - 900000000;
+  EXPECT_EQ(time_of_next(), start);
+  clock_.now = start + 1;
+  EXPECT_EQ(time_of_next(), start + 1);
+  clock_.now = start - kHour;
+  EXPECT_EQ(time_of_next(), start - kHour) << "a clock that was wrong is not clung to";
+}
 
 TEST_F(JournalOutput, StandsBetweenTheEventsAroundIt) {
   event(EventKind::kSessionStarted);

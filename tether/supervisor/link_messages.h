@@ -49,6 +49,7 @@ enum class LinkType : uint32_t {
   kGone = 10,     // session: there is no such session any more
   kProcesses = 11,  // writer: the id of a kListProcesses. value 0: the list is complete, else errno
   kMemory = 12,     // writer: the id of a kMeasure; offset: PSS of supervisor and link process, KiB
+  kClock = 13,      // writer: a kStepClock's; offset: the wall clock after it, ns since 1970
 
   // link -> supervisor
   kFree = 32,  // session, stream; offset: every attached client has everything below; writer[0]: as
@@ -71,6 +72,8 @@ enum class LinkType : uint32_t {
   kMeasure = 45,      // writer: request. Answered by kMemory
   kRestartLink = 46,  // writer: request. Ends the link process. Repeated to its successor it is
                       // answered by kState, or by kRefused
+  kStepClock = 47,    // writer: the link process's own; offset: ns to add to the wall clock, two's
+                      // complement. Answered by kClock
 };
 
 // `writer` of a mutating request is its 128-bit id: the supervisor acts once on each, whatever

@@ -1,7 +1,6 @@
 #include "tether/supervisor/supervisor.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -101,10 +100,6 @@ void Supervisor::become_unstoppable() {
   ::sigfillset(&all);
   for (const int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) ::sigdelset(&all, fault);
   ::sigprocmask(SIG_SETMASK, &all, nullptr);
-  // With a place of its own the loop is woken, but interrupts nobody who is still writing: bytes
-  // gather, and who waits for an answer is asleep anyway.
-  const sched_param none{};
-  ::sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &none);
   // A session takes up to six descriptors here.
   const rlimit files{kOpenFiles, kOpenFiles};
   ::setrlimit(RLIMIT_NOFILE, &files);
@@ -267,6 +262,9 @@ void Supervisor::arm_timer() {
   // What elapsed and waits for somebody attached would make the loop spin.
   if (linger_until_ms_ > now || (primary_ != nullptr && primary_->attached == 0)) {
     consider(linger_until_ms_);
+  }
+  if (linger_until_ms_ != 0 && primary_->attached == 0 && journal_given_up()) {
+    if (const uint64_t left = abandoned_at_ms(*primary_); left > now) consider(left);
   }
   if (has_health_ && !paused()) consider(health_.next_deadline_ms());
   itimerspec when{};

@@ -12,6 +12,7 @@
 #include "tether/boot/link_devices.h"
 #include "tether/network/dhcp_main.h"
 #include "tether/supervisor/event_log.h"
+#include "tether/supervisor/gathering.h"
 #include "tether/supervisor/health.h"
 #include "tether/supervisor/journal_writer.h"
 #include "tether/supervisor/link_messages.h"
@@ -20,13 +21,15 @@
 #include "tether/supervisor/session.h"
 #include "tether/supervisor/session_rows.h"
 #include "tether/supervisor/system.h"
+#include "tether/supervisor/wall_clock.h"
 
 namespace tether {
 
 class Supervisor {
  public:
-  explicit Supervisor(JournalWriter& journal, System& system = kernel_system())
-      : journal_(journal), system_(system) {}
+  explicit Supervisor(JournalWriter& journal, System& system = kernel_system(),
+                      WallClock& clock = kernel_clock())
+      : journal_(journal), system_(system), clock_(clock) {}
 
   // Boots: configuration, disks, link, primary session. A failure is in the journal when this
   // returns.
@@ -135,6 +138,7 @@ class Supervisor {
 
   // supervisor_streams.cc
   void on_output(Session& session, uint32_t stream);
+  void gather();
   void end_output(Session& session, uint32_t stream);
   void close_output(Output& output);
   void on_input(Session& session);
@@ -163,6 +167,9 @@ class Supervisor {
   // supervisor_health.cc
   void run_health();
 
+  // supervisor_clock.cc
+  void on_step_clock(const LinkHeader& header);
+
   // supervisor_link.cc
   void on_link_readable();
   bool take_link_message();
@@ -189,19 +196,23 @@ class Supervisor {
   void send_stop_signal();
   void stop(uint64_t grace_ms);
   void extend_linger();
+  bool journal_given_up() const;
   void give_up_output();
 
   JournalWriter& journal_;
   uint64_t event_number_ = 0;
   EventLog events_;
-  uint64_t journal_retry_ms_ = 0;   // 0: nothing waits
-  uint64_t room_deadline_ms_ = 0;   // 0: nobody waits to be given up
-  bool rings_blocked_ = false;      // some process waits for room
+  uint64_t journal_retry_ms_ = 0;  // 0: nothing waits
+  uint64_t room_deadline_ms_ = 0;  // 0: nobody waits to be given up
+  bool rings_blocked_ = false;     // some process waits for room
+  Gathering gathering_;
+  bool gathers_ = false;            // as the kernel was told
   RingBudget rings_;                // lives longer than sessions_
   common::UniqueFd memory_events_;  // of the container's group
   common::UniqueFd kernel_log_;
   uint64_t oom_kills_ = 0;
   System& system_;
+  WallClock& clock_;
   BootConfig boot_;
   common::UniqueFd primary_spec_;
   common::UniqueFd health_spec_;

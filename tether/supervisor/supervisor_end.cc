@@ -79,8 +79,9 @@ void Supervisor::give_up_output() {
 }
 
 // After the primary's end: as soon as a client has all of it, or nobody is attached and the journal
-// has it or nobody came in time. Who is attached and takes nothing finishes from the journal. The
-// clients of other sessions get their ends too, while they go on taking.
+// has it, takes nothing any more, or there is none and nobody came in time. Who is attached and
+// takes nothing finishes from the journal. The clients of other sessions get their ends too, while
+// they go on taking.
 bool Supervisor::finished() {
   if (primary_ == nullptr) return true;
   if (!primary_->end_announced) return false;
@@ -91,7 +92,13 @@ bool Supervisor::finished() {
   }
   if (primary_->exit_acknowledged) return true;
   const bool safe = journal_has_all(*primary_);
-  return primary_->attached == 0 ? safe || late : safe && late;
+  if (primary_->attached != 0) return safe && late;
+  return safe || late || (journal_given_up() && system_.now_ms() >= abandoned_at_ms(*primary_));
+}
+
+// There was to be one, and its host takes nothing any more.
+bool Supervisor::journal_given_up() const {
+  return goes_to_journal(*primary_) && !journal_.alive();
 }
 
 }  // namespace tether

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "tether/session/launch.h"
+#include "tether/supervisor/fake_clock.h"
 #include "tether/supervisor/supervisor.h"
 
 namespace tether {
@@ -244,8 +245,9 @@ class SupervisorFixture : public testing::Test {
 
   JournalWriter journal_;
   FakeSystem system_;
+  FakeClock clock_;
   protocol::pb::ContainerVm config_;
-  Supervisor supervisor_{journal_, system_};
+  Supervisor supervisor_{journal_, system_, clock_};
   common::UniqueFd link_;
   pid_t link_pid_ = 0;
   pid_t primary_pid_ = 0;

@@ -158,6 +158,8 @@ void Supervisor::on_link_message(const LinkHeader& header, std::string_view payl
       return on_measure(header);
     case LinkType::kRestartLink:
       return on_restart_link(header);
+    case LinkType::kStepClock:
+      return on_step_clock(header);
     default:
       break;
   }

@@ -1,6 +1,7 @@
 // The bytes of the sessions: out of their pipes and terminals into the rings, and in from the
 // queues.
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -47,9 +48,20 @@ void Supervisor::on_output(Session& session, uint32_t stream) {
     }
     break;
   }
-  if (output.ring.head() == before || output.ended) return;
+  if (output.ring.head() == before) return;
+  gather();
+  if (output.ended) return;
   tell_head(session, stream);
   if (&session == primary_) pump_journal();
+}
+
+// A batch task that is woken does not interrupt who runs, and is next as soon as they wait.
+void Supervisor::gather() {
+  const bool wanted = gathering_.on_output(system_.now_ms());
+  if (wanted == gathers_) return;
+  gathers_ = wanted;
+  const sched_param none{};
+  ::sched_setscheduler(0, (wanted ? SCHED_BATCH : SCHED_OTHER) | SCHED_RESET_ON_FORK, &none);
 }
 
 // A TTY's input is the same description: without this the loop would hear of its end for ever.

@@ -56,8 +56,10 @@ Status start_detached(const Context& context, const Flags& flags, int& exit_code
 Result<int> attach_to(const Context& context, const Flags& flags) {
   ASSIGN_OR_RETURN(const Container container, context.container(flags.names[0]));
   if (!machine_running(container)) {
-    return common::Error{
-        {}, "attach to", container.spec.name, "it does not run; `vch start -ai` starts it"};
+    return common::Error{{},
+                         "attach to",
+                         container.spec.name,
+                         "it does not run; `vch start -ai` starts it, `vch logs` has its output"};
   }
   ASSIGN_OR_RETURN(const auto config, read_config(container));
   FollowOptions options;

@@ -64,6 +64,24 @@ TEST_F(AttachTest, AFailureInTheJournalIsTheErrorWhenNobodyElseTells) {
   EXPECT_EQ(end.error, "mount image image: Invalid argument");
 }
 
+TEST_F(AttachTest, WhoComesTooLateIsToldWhereTheOutputIs) {
+  protocol::JournalRecord started;
+  started.number = 1;
+  started.kind = protocol::EventKind::kSessionStarted;
+  started.session = 1;
+  protocol::JournalRecord exited = started;
+  exited.number = 2;
+  exited.kind = protocol::EventKind::kSessionExited;
+  exited.value = 3;
+  write_journal({started, exited});
+  end_machine();
+  AttachOptions late = options();
+  late.from_oldest = true;
+  const AttachEnd end = attach_with(late);
+  EXPECT_EQ(end.exit_code, 3);
+  EXPECT_EQ(end.error, "attach to box: it ended before; `vch logs box` has its output");
+}
+
 TEST_F(AttachTest, AMachineThatEndsDuringAnAttachIsNoticed) {
   agent_.session.output[0] = "half a li";
   boot();

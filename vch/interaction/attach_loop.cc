@@ -149,10 +149,18 @@ std::optional<Result<AttachEnd>> AttachLoop::end() {
   const bool written = client_.pending(StdioClient::Output::kStdout).empty() &&
                        client_.pending(StdioClient::Output::kStderr).empty();
   if (machine_gone_ && written && rest_.finished()) {
-    return machine_end(container_, options_.session, client_.dropped(), rest_.missing_records());
+    auto end =
+        machine_end(container_, options_.session, client_.dropped(), rest_.missing_records());
+    if (end.has_value() && !end->error && !client_.knows_its_place()) end->error = too_late();
+    return end;
   }
   if (auto gone = left()) return *gone;
   return std::nullopt;
+}
+
+std::string AttachLoop::too_late() const {
+  const std::string& name = container_.spec.name;
+  return "attach to " + name + ": it ended before; `vch logs " + name + "` has its output";
 }
 
 void AttachLoop::want(Slot slot, int fd, int events) {

@@ -56,6 +56,7 @@ class AttachLoop {
   void flush_acks();
   void lose(bool agent_finished);
   std::optional<common::Result<AttachEnd>> end();
+  std::string too_late() const;
   common::Status wait();
   void want(Slot slot, int fd, int events);
   int timeout_ms() const;

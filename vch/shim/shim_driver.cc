@@ -24,6 +24,7 @@
 #include "vch/machine/link_pipe.h"
 #include "vch/machine/lock.h"
 #include "vch/machine/vsock_device.h"
+#include "vch/shim/clock_setter.h"
 #include "vch/shim/greeting.h"
 #include "vch/shim/log_keeper.h"
 #include "vch/shim/relay_driver.h"
@@ -92,6 +93,7 @@ class Shim {
   bool guest_runs(const Life& life) const;
   void accept();
   void admit(Relay::Socket socket);
+  void set_clock();
   void look_at_machine();
   void on_machine_end();
 
@@ -108,6 +110,7 @@ class Shim {
   asio::steady_timer drain_;
   asio::signal_set& signals_;
   Endpoint endpoint_;
+  std::weak_ptr<ClockSetter> clock_;
   LogKeeper logs_{io_, container_};
   std::set<std::shared_ptr<Relay>> relays_;
 };
@@ -117,7 +120,7 @@ void Shim::run() {
     if (!error) io_.stop();
   });
   endpoint_.on_link_change([this](bool up) {
-    if (up) return;
+    if (up) return set_clock();
     look_wait_ = kFirstLook;
     look_at_machine();
   });
@@ -125,6 +128,18 @@ void Shim::run() {
   logs_.start();
   accept();
   io_.run();
+}
+
+// Two at once would both correct what the other does.
+void Shim::set_clock() {
+  if (const auto earlier = clock_.lock()) earlier->stop();
+  const auto now_ns = [] {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
+  };
+  const auto setter = std::make_shared<ClockSetter>(now_ns, [this] { set_clock(); });
+  clock_ = setter;
+  setter->start(endpoint_);
 }
 
 Result<serial_transport::Link> Shim::open_link() {

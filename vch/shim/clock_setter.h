@@ -1,0 +1,49 @@
+// Sets the guest's wall clock by the host's, through the guest's `clock` service
+// (docs/integrating.md), whenever a link comes up: the firmware's clock is good for whole seconds,
+// and stood still while the machine did.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "serial-transport/endpoint.h"
+
+namespace vch {
+
+// What a clock that read `guest_ns` at some moment between two of the host's has to be changed by;
+// 0: it is right, as far as that can tell.
+int64_t clock_step(uint64_t asked_ns, uint64_t answered_ns, uint64_t guest_ns);
+
+// Asks and corrects until the clock is right, a few times at most. A guest without such a service,
+// or one that does not answer, is left alone.
+class ClockSetter : public std::enable_shared_from_this<ClockSetter> {
+ public:
+  using Now = std::function<uint64_t()>;  // wall clock, ns since 1970
+
+  // `on_restart`: another guest, or another agent in it, has taken this one's place.
+  ClockSetter(Now now, std::function<void()> on_restart)
+      : now_(std::move(now)), on_restart_(std::move(on_restart)) {}
+  // Once. It lives as long as its connection.
+  void start(serial_transport::Endpoint& endpoint);
+  void stop();
+
+ private:
+  void ask();
+  void on_answer();
+  void on_end(boost::system::error_code error);
+
+  static constexpr int kMaxSteps = 4;
+
+  Now now_;
+  std::function<void()> on_restart_;
+  std::shared_ptr<serial_transport::Connection> connection_;
+  std::array<char, 8> bytes_{};
+  int64_t step_ = 0;
+  int steps_ = 0;
+  bool stopped_ = false;
+  uint64_t asked_ns_ = 0;
+};
+
+}  // namespace vch

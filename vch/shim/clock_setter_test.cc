@@ -1,0 +1,86 @@
+#include "vch/shim/clock_setter.h"
+
+#include <signal.h>
+
+#include <atomic>
+#include <boost/asio/read.hpp>
+#include <chrono>
+#include <cstdlib>
+
+#include "protocol/bytes.h"
+#include "vch/shim/shim_fixture.h"
+
+namespace vch {
+namespace {
+
+constexpr int64_t kMs = 1000000;
+constexpr int64_t kHour = 3600000 * kMs;
+constexpr uint64_t kAsked = 1700000000000000000;
+
+TEST(ClockStep, IsWhatTheGuestIsOffByInTheMiddleOfTheRoundTrip) {
+  const uint64_t answered = kAsked + 4 * kMs;
+  const uint64_t middle = kAsked + 2 * kMs;
+  EXPECT_EQ(clock_step(kAsked, answered, middle), 0);
+  EXPECT_EQ(clock_step(kAsked, answered, middle + 400 * kMs), -400 * kMs);
+  EXPECT_EQ(clock_step(kAsked, answered, middle - 400 * kMs), 400 * kMs);
+  EXPECT_EQ(clock_step(kAsked, answered, middle - kHour), kHour);
+}
+
+TEST(ClockStep, IsNoneWithinWhatTheRoundTripCanTell) {
+  EXPECT_EQ(clock_step(kAsked, kAsked + 4 * kMs, kAsked + 11 * kMs), 0);
+  EXPECT_EQ(clock_step(kAsked, kAsked + 4 * kMs, kAsked + 15 * kMs), -13 * kMs);
+  EXPECT_EQ(clock_step(kAsked, kAsked + 2000 * kMs, kAsked + 1900 * kMs), 0);
+}
+
+// A guest whose clock is off by that much.
+class ClockService : public std::enable_shared_from_this<ClockService> {
+ public:
+  ClockService(ConnectionPtr connection, std::atomic<int64_t>& off)
+      : connection_(std::move(connection)), off_(off) {}
+  void read() {
+    boost::asio::async_read(*connection_, boost::asio::buffer(bytes_),
+                            [self = shared_from_this()](auto error, size_t) {
+                              if (!error) self->answer();
+                            });
+  }
+
+ private:
+  void answer() {
+    protocol::FieldReader fields({bytes_.data(), bytes_.size()});
+    off_ += static_cast<int64_t>(fields.get<uint64_t>());
+    const auto now =
+        std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
+    std::string reply;
+    protocol::put<uint64_t>(reply, static_cast<uint64_t>(now + off_));
+    std::copy(reply.begin(), reply.end(), bytes_.begin());
+    boost::asio::async_write(*connection_, boost::asio::buffer(bytes_),
+                             [self = shared_from_this()](auto error, size_t) {
+                               if (!error) self->read();
+                             });
+  }
+  ConnectionPtr connection_;
+  std::atomic<int64_t>& off_;
+  std::array<char, 8> bytes_{};
+};
+
+TEST_F(ShimTest, TheGuestsClockIsSetByEveryShimThatComes) {
+  std::atomic<int64_t> off = 0;
+  FakeGuest& guest = machine_.boot();
+  guest.endpoint().listen("clock", [&off](ConnectionPtr connection) {
+    std::make_shared<ClockService>(std::move(connection), off)->read();
+  });
+  guest.start();
+  for (const int64_t wrong : {kHour, -kHour}) {
+    off = wrong;
+    ASSERT_TRUE(ensure_shim(machine_.container, program_).has_value());
+    EXPECT_TRUE(FakeMachine::wait_for([&] { return std::abs(off) < 60000 * kMs; })) << off;
+    const auto pid = shim_pid(machine_.container);
+    ASSERT_TRUE(pid.has_value());
+    ::kill(*pid, SIGKILL);
+    ASSERT_TRUE(FakeMachine::wait_for([&] { return shim_pid(machine_.container) != pid; }));
+  }
+  machine_.halt();  // before the clock goes
+}
+
+}  // namespace
+}  // namespace vch
