@@ -1,0 +1,76 @@
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+
+#include "commands.h"
+#include "common/unique_fd.h"
+
+namespace bench {
+namespace {
+
+constexpr std::array<char, 4> kGreeting{'S', 'S', 'H', '-'};
+constexpr int kPatienceMs = 500;  // for a server to greet; then it has missed that we came
+constexpr int kTries = 60;
+
+int failed(const char* what) {
+  std::fprintf(stderr, "session_peer: %s: %s\n", what, std::strerror(errno));
+  return 1;
+}
+
+common::UniqueFd connect_to(const char* path) {
+  common::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+  if (!fd || ::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    return {};
+  }
+  return fd;
+}
+
+bool greets(int fd) {
+  pollfd state{fd, POLLIN, 0};
+  std::array<char, kGreeting.size()> begin{};
+  return ::poll(&state, 1, kPatienceMs) == 1 &&
+         ::recv(fd, begin.data(), begin.size(), MSG_PEEK | MSG_WAITALL) ==
+             static_cast<ssize_t>(begin.size()) &&
+         begin == kGreeting;
+}
+
+int pass(int fd) {
+  char byte = 0;
+  iovec part{&byte, 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fd)> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof fd);
+  std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  return ::sendmsg(STDOUT_FILENO, &message, 0) == 1 ? 0 : failed("stdout");
+}
+
+}  // namespace
+
+int dial(const char* path) {
+  for (int i = 0; i < kTries; ++i) {
+    const common::UniqueFd fd = connect_to(path);
+    if (!fd) return failed(path);
+    if (greets(fd.get())) return pass(fd.get());
+  }
+  std::fprintf(stderr, "session_peer: %s: no SSH server greets there\n", path);
+  return 1;
+}
+
+}  // namespace bench
