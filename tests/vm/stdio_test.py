@@ -163,6 +163,7 @@ class Detached(VmTest):
                 self.assert_ended(result, 0, b"words\n", b"")
             else:
                 self.assert_one_line(result, result.returncode, name, "vch logs")
+            self.assertEqual(vch("wait", name).stdout, b"0\n")
             self.assert_ended(vch("start", name), 0)
         self.assertEqual(vch("wait", name).stdout, b"0\n")
         self.assert_one_line(vch("attach", name), 1, name, "does not run", "vch logs")

@@ -20,6 +20,8 @@ using common::Result;
 using common::Status;
 
 constexpr int kLookMs = 1000;  // without a word from the files
+// A machine boots with a clock that is behind by less, until its host has set it.
+constexpr int64_t kClockErrorNs = 2000000000;
 
 struct Flags {
   std::vector<std::string> names, filters;
@@ -30,11 +32,13 @@ struct Flags {
 struct Source {
   EventSubject subject;
   JournalStream records;
+  int64_t newest_ns = 0;
 };
 
 struct Happened {
   const EventSubject* subject;
   ContainerEvent event;
+  int64_t order_ns;
 };
 
 class Events {
@@ -100,7 +104,7 @@ class Events {
     return {};
   }
 
-  // Of all containers together, in the order of their clocks.
+  // Of all containers together, in the order of their clocks, but each one's as its journal has it.
   Status show_news() {
     std::vector<Happened> news;
     for (auto& [id, source] : sources_) {
@@ -115,10 +119,9 @@ class Events {
         if (auto event = event_of(record)) note(news, source, std::move(*event));
       }
     }
-    std::stable_sort(news.begin(), news.end(), [](const Happened& a, const Happened& b) {
-      return a.event.wall_ns < b.event.wall_ns;
-    });
-    for (const auto& [subject, event] : news) {
+    std::stable_sort(news.begin(), news.end(),
+                     [](const Happened& a, const Happened& b) { return a.order_ns < b.order_ns; });
+    for (const auto& [subject, event, order] : news) {
       const bool json = !flags_.format.empty();
       const std::string line =
           (json ? event_json(*subject, event) : event_line(*subject, event)) + "\n";
@@ -127,10 +130,12 @@ class Events {
     return {};
   }
 
-  void note(std::vector<Happened>& news, const Source& source, ContainerEvent event) {
+  void note(std::vector<Happened>& news, Source& source, ContainerEvent event) {
+    const int64_t behind = source.newest_ns - event.wall_ns;
+    if (behind < 0 || behind > kClockErrorNs) source.newest_ns = event.wall_ns;
     if (event.wall_ns < since_ || event.wall_ns > until_) return;
     if (filter_.matches(source.subject, event)) {
-      news.push_back({&source.subject, std::move(event)});
+      news.push_back({&source.subject, std::move(event), source.newest_ns});
     }
   }
 
