@@ -31,12 +31,12 @@ class Sizes:
     """How much of everything."""
 
     def __init__(self, quick):
-        self.last_exec = 100 if quick else 500
+        self.last_exec = 60 if quick else 500
         self.keys = 200 if quick else 1000
         self.runs = 1 if quick else 3
         self.restarts = 3 if quick else 9
-        self.stream = {64: (2 if quick else 8) << 20, 4096: (16 if quick else 64) << 20,
-                       32768: (16 if quick else 64) << 20}
+        self.stream = {64: (2 if quick else 8) << 20, 4096: (8 if quick else 32) << 20,
+                       32768: (8 if quick else 32) << 20}
 
 
 class Table:
@@ -78,7 +78,7 @@ def execs(table, all_peers, sizes, unit, scale):
     table.row(f"true, the 2nd to 11th, {unit}", {n: c.median(10) / scale for n, c in cost.items()})
     for each in cost.values():
         each.pass_by(last - 20)
-    table.row(f"true, the {last - 9}th to {last}th, {unit}",
+    table.row(f"true, no. {last - 9} to {last}, {unit}",
               {n: c.median(10) / scale for n, c in cost.items()})
     beside = {n: c.beside(64) for n, c in cost.items()}
     table.row(f"true, 64 side by side, {unit} each",

@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::array<char, 4> kGreeting{'S', 'S', 'H', '-'};
 constexpr int kPatienceMs = 500;  // for a server to greet; then it has missed that we came
+constexpr int kGapMs = 50;        // so that the guest notices that we went
 constexpr int kTries = 60;
 
 int failed(const char* what) {
@@ -65,9 +66,11 @@ int pass(int fd) {
 
 int dial(const char* path) {
   for (int i = 0; i < kTries; ++i) {
-    const common::UniqueFd fd = connect_to(path);
+    common::UniqueFd fd = connect_to(path);
     if (!fd) return failed(path);
     if (greets(fd.get())) return pass(fd.get());
+    fd.reset();
+    ::poll(nullptr, 0, kGapMs);
   }
   std::fprintf(stderr, "session_peer: %s: no SSH server greets there\n", path);
   return 1;

@@ -11,8 +11,8 @@ import time
 from machines import wait_until
 from measure import PEER, STAMPED, Stream, outage, start
 
-STREAM = 48 << 20
-KILL_AT = 8 << 20  # bytes that the host has by then
+STREAM = 24 << 20
+KILL_AT = 4 << 20  # bytes that the host has by then
 
 
 def resume_time(tether):
