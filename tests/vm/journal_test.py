@@ -158,8 +158,10 @@ class Memory(JournalTest):
 
 
 def qmp(name, *commands):
+    directory = os.open(inspect_directory(name), os.O_PATH)  # whose own name may be too long for a socket
     with socket.socket(socket.AF_UNIX) as monitor:
-        monitor.connect(os.path.join(inspect_directory(name), "qmp.sock"))
+        monitor.connect(f"/proc/self/fd/{directory}/qmp.sock")
+        os.close(directory)
         with monitor.makefile("rw") as stream:
             stream.readline()
             for command in ("qmp_capabilities", *commands):
