@@ -34,7 +34,7 @@ class Sizes:
         self.last_exec = 60 if quick else 500
         self.keys = 200 if quick else 1000
         self.runs = 1 if quick else 3
-        self.restarts = 3 if quick else 9
+        self.restarts = 5 if quick else 9
         self.stream = {64: (2 if quick else 8) << 20, 4096: (8 if quick else 32) << 20,
                        32768: (8 if quick else 32) << 20}
 
@@ -84,6 +84,7 @@ def execs(table, all_peers, sizes, unit, scale):
     table.row(f"true, 64 side by side, {unit} each",
               {n: c / scale for n, c in beside.items() if c is not None})
     table.row("   of which without an exit code", {n: c.lost for n, c in cost.items()}, 0)
+    table.row("   of which never ended", {n: c.hung for n, c in cost.items()}, 0)
 
 
 def echoes(table, streaming, sizes):

@@ -75,9 +75,9 @@ class Ssh:
                 raise AssertionError(f"ssh to {self.name} ended: {log.read()[-500:]}")
         return os.path.exists(self._control)
 
-    def revive(self):
-        """Whether the server had ended, which a new login then made good."""
-        if self._master.poll() is None:
+    def revive(self, stuck):
+        """Whether the server had ended or was stuck, which a new login then made good."""
+        if self._master.poll() is None and not stuck:
             return False
         self.kill_link()
         self.start()

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -97,7 +98,8 @@ int serve_one(int port, char* const* command) {
   theirs.reset();
   ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
   bridge(port, ours.get());
-  ours.reset();
+  // dropbear may stay on for a command whose end it missed.
+  ::kill(child, SIGKILL);
   while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
   }
   return 0;
