@@ -150,6 +150,12 @@ std::optional<ControlServer::Reply> ControlServer::act(const Request& request, P
     case Request::kListProcesses:
     case Request::kRestartLink:
       break;
+    case Request::kUpdate:
+    case Request::kGetStats:
+    case Request::kMountVolume:
+    case Request::kUnmountVolume:
+    case Request::kConnectNetwork:
+    case Request::kDisconnectNetwork:
     case Request::WHAT_NOT_SET:
       fail(reply, ENOSYS, "request", "this agent does not know it; use a client of its version");
       return reply;

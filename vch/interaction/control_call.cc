@@ -68,6 +68,18 @@ const char* name_of(const Request& request) {
       return "list";
     case Request::kRestartLink:
       return "restart the link of";
+    case Request::kUpdate:
+      return "update";
+    case Request::kGetStats:
+      return "measure";
+    case Request::kMountVolume:
+      return "mount a volume in";
+    case Request::kUnmountVolume:
+      return "unmount a volume of";
+    case Request::kConnectNetwork:
+      return "connect a network to";
+    case Request::kDisconnectNetwork:
+      return "disconnect a network of";
     case Request::WHAT_NOT_SET:
       break;
   }
