@@ -4,43 +4,14 @@
 #include <set>
 #include <string>
 
-#include "protocol/config_network.h"
+#include "protocol/config_rules.h"
 
 namespace protocol {
 namespace {
 
-using common::Status;
-
-constexpr int kMaxVolumes = 64;
-constexpr int kMaxStrings = 16384;
-constexpr uint32_t kLastSignal = 64;
-
-common::Error refuse(std::string field, std::string why) {
-  return common::make_error(EINVAL, "config field", std::move(field), std::move(why));
-}
-
-std::string quoted(std::string_view value) {
-  std::string text = "'";
-  text += common::escape(value.substr(0, 80));
-  text += '\'';
-  return text;
-}
-
-bool has_nul(std::string_view s) { return s.find('\0') != std::string_view::npos; }
-
-Status check_disk(const pb::Disk& disk, const std::string& field,
-                  std::initializer_list<std::string_view> allowed) {
-  if (disk.serial().empty() || disk.serial().size() > 20 ||
-      disk.serial().find('/') != std::string::npos) {
-    return refuse(field + ".serial", quoted(disk.serial()) + ", want 1 to 20 bytes without '/'");
-  }
-  if (std::find(allowed.begin(), allowed.end(), disk.file_system()) == allowed.end()) {
-    std::string names;
-    for (const auto name : allowed) names += (names.empty() ? "" : ", ") + std::string(name);
-    return refuse(field + ".file_system", quoted(disk.file_system()) + ", want one of " + names);
-  }
-  return {};
-}
+constexpr int kMaxLinks = 8;
+constexpr uint32_t kMostName = 255;
+constexpr uint32_t kLastUart = 3;
 
 // It becomes a line of /etc/hosts, where a blank or a newline would be another name or entry.
 bool good_hostname(std::string_view name) {
@@ -51,69 +22,96 @@ bool good_hostname(std::string_view name) {
   return name.size() <= 64 && std::all_of(name.begin(), name.end(), good);
 }
 
-// Absolute, normalised, no "..": what a mount point may be.
-bool good_path(std::string_view path) {
-  if (path.empty() || path.front() != '/' || path.size() > 4000 || has_nul(path)) return false;
-  for (size_t i = 0; i < path.size();) {
-    const size_t end = std::min(path.find('/', i + 1), path.size());
-    const std::string_view part = path.substr(i + 1, end - i - 1);
-    if (part == ".." || part == ".") return false;
-    i = end;
+void check_identity(const pb::ContainerVm& config, Problems& out) {
+  if (config.version() != 1) {
+    out.refuse("version", std::to_string(config.version()) + ", this agent knows 1");
   }
-  return true;
+  const auto hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+  if (config.id().size() != 64 || !std::all_of(config.id().begin(), config.id().end(), hex)) {
+    out.refuse("id", quoted(config.id()) + ", want 64 lower-case hex digits");
+  }
+  if (config.name().size() > kMostName || has_nul(config.name())) {
+    out.refuse("name", quoted(config.name()) + ", want at most 255 bytes without a NUL");
+  }
+  if (!good_hostname(config.hostname())) {
+    out.refuse("hostname",
+               quoted(config.hostname()) + ", want at most 64 letters, digits, '-', '_' and '.'");
+  }
+  if (config.has_secrets() && config.secrets().link_key().size() != 32) {
+    out.refuse("secrets.link_key",
+               std::to_string(config.secrets().link_key().size()) + " bytes, want 32");
+  }
 }
 
-Status check_root(const pb::ContainerVm& config) {
-  if (!config.has_root()) return refuse("root", "missing, the image disk must be named");
-  const auto& root = config.root();
-  if (!root.has_image()) return refuse("root.image", "missing, the image disk must be named");
-  RETURN_IF_ERROR(check_disk(root.image(), "root.image", {"squashfs", "erofs", "ext4"}));
-  if (!root.has_writable()) return {};
-  if (root.read_only())
-    return refuse("root.read_only", "true, but root.writable names a writable disk");
-  return check_disk(root.writable(), "root.writable", {"ext4"});
+void check_link(const pb::Link& link, const std::string& field, Problems& out) {
+  switch (link.kind_case()) {
+    case pb::Link::KIND_NOT_SET:
+      return out.refuse(field, "names no kind this agent knows");
+    case pb::Link::kVirtioSerial:
+      return out.require(!link.virtio_serial().port().empty(), field + ".virtio_serial.port",
+                         "empty, want the port's name");
+    case pb::Link::kUart:
+      if (link.uart().index() > kLastUart) {
+        out.refuse(field + ".uart.index", std::to_string(link.uart().index()) + ", want 0 to 3");
+      }
+      return;
+    case pb::Link::kVsock:
+      return out.require(link.vsock().port() != 0, field + ".vsock.port", "0, want a port");
+  }
 }
 
-Status check_volumes(const pb::ContainerVm& config) {
-  if (config.volumes_size() > kMaxVolumes) {
-    return refuse("volumes", std::to_string(config.volumes_size()) + " given, at most 64");
-  }
-  std::set<std::string> paths;
-  std::set<std::string> serials = {config.root().image().serial(),
-                                   config.root().writable().serial()};
-  for (int i = 0; i < config.volumes_size(); ++i) {
-    const auto& volume = config.volumes(i);
-    const std::string field = "volumes[" + std::to_string(i) + "]";
-    RETURN_IF_ERROR(check_disk(volume.disk(), field + ".disk", {"ext4"}));
-    if (!good_path(volume.path()) || volume.path() == "/") {
-      return refuse(field + ".path",
-                    quoted(volume.path()) + ", want an absolute path without '.' or '..', not '/'");
-    }
-    if (!paths.insert(volume.path()).second)
-      return refuse(field + ".path", quoted(volume.path()) + " is given twice");
-    if (!serials.insert(volume.disk().serial()).second) {
-      return refuse(field + ".disk.serial", quoted(volume.disk().serial()) + " is given twice");
-    }
-  }
-  return {};
-}
-
-Status check_links(const pb::ContainerVm& config) {
-  if (config.links_size() == 0) return refuse("links", "empty, want at least one");
-  if (config.links_size() > 8) return refuse("links", "more than 8");
+void check_links(const pb::ContainerVm& config, Problems& out) {
+  if (config.links_size() == 0) out.refuse("links", "empty, want at least one");
+  if (config.links_size() > kMaxLinks) return out.refuse("links", "more than 8");
+  std::set<std::string> ports;
   for (int i = 0; i < config.links_size(); ++i) {
     const auto& link = config.links(i);
-    const std::string field = "links[" + std::to_string(i) + "]";
-    if (link.kind_case() == pb::Link::KIND_NOT_SET)
-      return refuse(field, "names no kind this agent knows");
-    if (link.has_virtio_serial() && link.virtio_serial().port().empty()) {
-      return refuse(field + ".virtio_serial.port", "empty");
-    }
-    if (link.has_uart() && link.uart().index() > 3) {
-      return refuse(field + ".uart.index", std::to_string(link.uart().index()) + ", want 0 to 3");
+    const std::string field = element("links", i);
+    check_link(link, field, out);
+    std::string device;
+    if (link.has_virtio_serial()) device = link.virtio_serial().port();
+    if (link.has_uart()) device = "ttyS" + std::to_string(link.uart().index());
+    if (link.has_vsock()) device = "vsock " + std::to_string(link.vsock().port());
+    if (!device.empty() && !ports.insert(device).second) {
+      out.refuse(field, quoted(device) + " is given twice");
     }
   }
-  return {};
+  const std::string& journal = config.journal().port();
+  if (!journal.empty() && ports.count(journal) != 0) {
+    out.refuse("journal.port", quoted(journal) + " is a link's; the journal needs its own");
+  }
+}
+
+void check_life(const pb::ContainerVm& config, Problems& out) {
+  const auto& restart = config.restart();
+  if (restart.kind() > pb::RestartPolicy::ALWAYS || restart.kind() < 0) {
+    out.refuse("restart.kind", std::to_string(restart.kind()) + ", want NO, ON_FAILURE or ALWAYS");
+  }
+  out.require(restart.max_retries() == 0 || restart.kind() == pb::RestartPolicy::ON_FAILURE,
+              "restart.max_retries", "given, but restart.kind is not ON_FAILURE");
+  const auto policy = config.journal().output_policy();
+  if (policy < 0 || policy > pb::DROP) {
+    out.refuse("journal.output_policy", std::to_string(policy) + ", want BLOCK or DROP");
+  }
+  if (!config.has_health()) return;
+  pb::Session probe;
+  *probe.mutable_argv() = config.health().argv();
+  check_session(probe, "health", out);
+}
+
+void check_all(const pb::ContainerVm& config, Problems& out) {
+  check_identity(config, out);
+  check_disks(config, out);
+  if (config.has_primary()) {
+    check_session(config.primary(), "primary", out);
+  } else {
+    out.refuse("primary", "missing, no command to run");
+  }
+  check_life(config, out);
+  check_resources(config.resources(), "resources", out);
+  check_network(config.network(), out);
+  check_sandbox(config.sandbox(), out);
+  check_links(config, out);
 }
 
 }  // namespace
@@ -130,63 +128,16 @@ common::Result<pb::ContainerVm> parse_config(std::string_view bytes) {
   return config;
 }
 
-common::Status check_session(const pb::Session& session, const std::string& field) {
-  if (session.argv_size() == 0 || session.argv(0).empty()) {
-    return refuse(field + ".argv", "empty, no command to run");
-  }
-  if (session.argv_size() > kMaxStrings)
-    return refuse(field + ".argv", "more than 16384 arguments");
-  if (session.env_size() > kMaxStrings) return refuse(field + ".env", "more than 16384 variables");
-  for (int i = 0; i < session.argv_size(); ++i) {
-    if (has_nul(session.argv(i)))
-      return refuse(field + ".argv[" + std::to_string(i) + "]", "contains a NUL");
-  }
-  for (int i = 0; i < session.env_size(); ++i) {
-    const std::string& value = session.env(i);
-    const size_t equals = value.find('=');
-    if (has_nul(value) || equals == 0 || equals == std::string::npos) {
-      return refuse(field + ".env[" + std::to_string(i) + "]", quoted(value) + ", want KEY=VALUE");
-    }
-  }
-  if (!session.working_dir().empty() &&
-      (session.working_dir().front() != '/' || has_nul(session.working_dir()))) {
-    return refuse(field + ".working_dir",
-                  quoted(session.working_dir()) + ", want an absolute path");
-  }
-  if (has_nul(session.user()) || session.user().size() > 256)
-    return refuse(field + ".user", quoted(session.user()));
-  if (session.stop_signal() > kLastSignal) {
-    return refuse(field + ".stop_signal", std::to_string(session.stop_signal()) + ", want 1 to 64");
-  }
-  return {};
+std::vector<common::Error> config_problems(const pb::ContainerVm& config) {
+  Problems problems;
+  check_all(config, problems);
+  return problems.take();
 }
 
 common::Status check_config(const pb::ContainerVm& config) {
-  if (config.version() != 1) {
-    return refuse("version", std::to_string(config.version()) + ", this agent knows 1");
-  }
-  const auto hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
-  if (config.id().size() != 64 || !std::all_of(config.id().begin(), config.id().end(), hex)) {
-    return refuse("id", quoted(config.id()) + ", want 64 lower-case hex digits");
-  }
-  if (!good_hostname(config.hostname())) {
-    return refuse("hostname", quoted(config.hostname()) +
-                                  ", want at most 64 letters, digits, '-', '_' and '.'");
-  }
-  if (config.has_secrets() && config.secrets().link_key().size() != 32) {
-    return refuse("secrets.link_key",
-                  std::to_string(config.secrets().link_key().size()) + " bytes, want 32");
-  }
-  RETURN_IF_ERROR(check_root(config));
-  RETURN_IF_ERROR(check_volumes(config));
-  if (!config.has_primary()) return refuse("primary", "missing, no command to run");
-  RETURN_IF_ERROR(check_session(config.primary(), "primary"));
-  if (config.restart().kind() > pb::RestartPolicy::ALWAYS || config.restart().kind() < 0) {
-    return refuse("restart.kind",
-                  std::to_string(config.restart().kind()) + ", want NO, ON_FAILURE or ALWAYS");
-  }
-  RETURN_IF_ERROR(check_network(config.network()));
-  return check_links(config);
+  Problems problems;
+  check_all(config, problems);
+  return problems.first();
 }
 
 }  // namespace protocol

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/result.h"
 #include "protocol/container_vm.pb.h"
@@ -13,6 +14,10 @@ namespace pb = ::tether::v1;
 
 inline constexpr size_t kMaxConfigSize = 1U << 20U;
 inline constexpr std::string_view kFwCfgConfig = "opt/org.tether/config";
+// Where there is no fw_cfg: a virtio-blk disk with this serial (protocol/config_disk.h), and what
+// VMware's hypervisors call a guestinfo variable.
+inline constexpr std::string_view kConfigDisk = "config";
+inline constexpr std::string_view kGuestinfoConfig = "guestinfo.tether.config";
 inline constexpr std::string_view kLinkPort = "org.tether.link.0";
 inline constexpr unsigned kLinkVsockPort = 1024;
 inline constexpr std::string_view kJournalPort = "org.tether.journal.0";
@@ -24,8 +29,12 @@ common::Result<pb::ContainerVm> parse_config(std::string_view bytes);
 // (volumes[1].path), its detail the value found and what is allowed. `secrets` are checked only
 // when present, since PID 1 sees a message without them.
 common::Status check_config(const pb::ContainerVm& config);
+// All of them, as many as 64, in the same order and with the same words.
+std::vector<common::Error> config_problems(const pb::ContainerVm& config);
 
 // The same for one session; `field` is its name in errors.
 common::Status check_session(const pb::Session& session, const std::string& field);
+// Likewise for limits.
+common::Status check_resources(const pb::Resources& resources, const std::string& field);
 
 }  // namespace protocol

@@ -83,11 +83,30 @@ TEST(ConfigNetwork, EachBadFieldIsNamed) {
          n.mutable_interfaces(0)->set_dhcp(true);
        }},
       {"network.interfaces[0].published",
-       [](auto& n) { n.mutable_interfaces(0)->add_published()->set_port(65536); }},
+       [](auto& n) {
+         n.mutable_interfaces(0)->set_policy(pb::PUBLISHED);
+         n.mutable_interfaces(0)->add_published()->set_port(65536);
+       }},
       {"network.interfaces[0].routes[0].destination",
        [](auto& n) { n.mutable_interfaces(0)->mutable_routes(0)->set_destination("10.0.0.1/8"); }},
       {"network.interfaces[0].routes[0].gateway",
        [](auto& n) { n.mutable_interfaces(0)->mutable_routes(0)->set_gateway("fe80::2"); }},
+      {"network.interfaces[0].pci_address",
+       [](auto& n) {
+         n.mutable_interfaces(0)->clear_mac();
+         n.mutable_interfaces(0)->set_pci_address("00:05.0");
+       }},
+      {"network.interfaces[0].addresses[1]",
+       [](auto& n) { n.mutable_interfaces(0)->add_addresses("10.0.2.15/16"); }},
+      {"network.interfaces[0].mtu",
+       [](auto& n) {
+         n.mutable_interfaces(0)->set_mtu(1279);
+         n.mutable_interfaces(0)->set_advertised(true);
+       }},
+      {"network.interfaces[0].published",
+       [](auto& n) { n.mutable_interfaces(0)->add_published()->set_port(80); }},
+      {"network.interfaces[0].routes[1]",
+       [](auto& n) { *n.mutable_interfaces(0)->add_routes() = n.interfaces(0).routes(0); }},
       {"network.interfaces[1]", [](auto& n) { *n.add_interfaces() = n.interfaces(0); }},
       {"network.name_servers", [](auto& n) { n.add_name_servers("dns.example"); }},
       {"network.search", [](auto& n) { n.add_search("two words"); }},

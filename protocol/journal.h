@@ -51,9 +51,15 @@ enum class EventKind : uint16_t {
   kSignal = 16,      // value: number, extra 1: the whole group; somebody asked for it
   kRestarting = 17,  // the primary, by the restart policy; value: which time, extra: delay in ms
   kDropped = 18,     // output was given up; value: stream, text: how many bytes in all so far
+  kLimits = 19,      // the limits were changed
+  kTrouble = 20,     // the container has run out of something; value: Trouble, text: where
+  kSsh = 21,         // somebody at the SSH door; value: SshNews, text: who and why
 };
 
 enum class Health : uint32_t { kNone = 0, kStarting = 1, kHealthy = 2, kUnhealthy = 3 };
+// kProcesses: the text is the limit. Else it is the path where the file system is mounted.
+enum class Trouble : uint32_t { kNone = 0, kSpace = 1, kInodes = 2, kFailed = 3, kProcesses = 4 };
+enum class SshNews : uint32_t { kRefused = 1, kLoggedIn = 2, kEnded = 3 };
 enum class SessionState : uint32_t { kCreated = 0, kRunning = 1, kExited = 2, kFailed = 3 };
 
 // The number of the container's own session, in every life; execs and the rest have higher ones.

@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <set>
 
-#include "protocol/config.h"
 #include "protocol/journal.h"
 #include "protocol/stage.h"
 #include "protocol/stdio.h"
@@ -149,16 +149,18 @@ TEST(Stdio, FramesSurviveEveryCut) {
                             encode_frame(StdioType::kEof, Stream::kStdout, 12);
   for (size_t cut = 0; cut <= bytes.size(); ++cut) {
     StdioReader reader;
-    std::string payload;
-    int frames = 0;
+    std::string payload, types;
     for (const auto& part : {bytes.substr(0, cut), bytes.substr(cut)}) {
       reader.feed(part);
       while (const auto frame = reader.next()) {
+        EXPECT_EQ(frame->header.offset, 7 + payload.size());
+        EXPECT_EQ(frame->header.length, frame->payload.size());
         payload += frame->payload;
-        ++frames;
+        types += frame->header.type == StdioType::kEof ? 'E' : 'D';
       }
     }
-    EXPECT_EQ(frames, 2);
+    const bool within_data = cut > kStdioHeaderSize && cut < kStdioHeaderSize + 5;
+    EXPECT_EQ(types, within_data ? "DDE" : "DE") << cut;
     EXPECT_EQ(payload, "hello");
   }
 }
@@ -196,97 +198,36 @@ TEST(Stdio, PayloadsGoRoundAndRefuseAnyOtherLength) {
   EXPECT_EQ(decode_exit(encode(exit))->object.size(), 256U);
 }
 
-pb::ContainerVm good() {
-  pb::ContainerVm config;
-  config.set_version(1);
-  config.set_id(std::string(64, 'a'));
-  config.mutable_root()->mutable_image()->set_serial("image");
-  config.mutable_root()->mutable_image()->set_file_system("squashfs");
-  config.mutable_primary()->add_argv("true");
-  config.add_links()->mutable_virtio_serial()->set_port(std::string(kLinkPort));
-  return config;
-}
-
-TEST(Config, AGoodOneIsTaken) {
-  EXPECT_TRUE(check_config(good()).has_value());
-  EXPECT_TRUE(check_config(*parse_config(good().SerializeAsString())).has_value());
-}
-
-TEST(Config, EveryBadFieldIsRefusedByItsName) {
-  struct Case {
-    std::string field;
-    void (*spoil)(pb::ContainerVm&);
-  };
-  const Case cases[] = {
-      {"version", [](auto& c) { c.set_version(2); }},
-      {"id", [](auto& c) { c.set_id("xyz"); }},
-      {"hostname", [](auto& c) { c.set_hostname(std::string(65, 'h')); }},
-      {"hostname", [](auto& c) { c.set_hostname("a\n127.0.0.1 bank.example"); }},
-      {"secrets.link_key", [](auto& c) { c.mutable_secrets()->set_link_key("short"); }},
-      {"root", [](auto& c) { c.clear_root(); }},
-      {"root.image", [](auto& c) { c.mutable_root()->clear_image(); }},
-      {"root.image.serial", [](auto& c) { c.mutable_root()->mutable_image()->set_serial("a/b"); }},
-      {"root.image.file_system",
-       [](auto& c) { c.mutable_root()->mutable_image()->set_file_system("ntfs"); }},
-      {"root.read_only",
-       [](auto& c) {
-         c.mutable_root()->set_read_only(true);
-         c.mutable_root()->mutable_writable()->set_serial("rw");
-       }},
-      {"volumes[0].path",
-       [](auto& c) {
-         auto* v = c.add_volumes();
-         v->mutable_disk()->set_serial("v");
-         v->mutable_disk()->set_file_system("ext4");
-         v->set_path("/a/../b");
-       }},
-      {"volumes[0].disk.serial",
-       [](auto& c) {
-         auto* v = c.add_volumes();
-         v->mutable_disk()->set_serial("image");
-         v->mutable_disk()->set_file_system("ext4");
-         v->set_path("/data");
-       }},
-      {"primary", [](auto& c) { c.clear_primary(); }},
-      {"primary.argv", [](auto& c) { c.mutable_primary()->clear_argv(); }},
-      {"primary.argv[1]", [](auto& c) { c.mutable_primary()->add_argv(std::string("a\0b", 3)); }},
-      {"primary.env[0]", [](auto& c) { c.mutable_primary()->add_env("=x"); }},
-      {"primary.working_dir", [](auto& c) { c.mutable_primary()->set_working_dir("tmp"); }},
-      {"primary.stop_signal", [](auto& c) { c.mutable_primary()->set_stop_signal(65); }},
-      {"restart.kind",
-       [](auto& c) { c.mutable_restart()->set_kind(static_cast<pb::RestartPolicy::Kind>(9)); }},
-      {"links", [](auto& c) { c.clear_links(); }},
-      {"links[1]", [](auto& c) { c.add_links(); }},
-      {"links[0].uart.index", [](auto& c) { c.mutable_links(0)->mutable_uart()->set_index(4); }},
-  };
-  for (const auto& [field, spoil] : cases) {
-    auto config = good();
-    spoil(config);
-    const auto status = check_config(config);
-    ASSERT_TRUE(status.has_error()) << field;
-    EXPECT_EQ(status.error().object, field);
-  }
-}
-
-TEST(Config, BytesThatAreNoMessageAreRefused) {
-  EXPECT_EQ(parse_config("\xff\xff\xff").error().code.value(), EBADMSG);
-  EXPECT_EQ(parse_config(std::string(kMaxConfigSize + 1, ' ')).error().code.value(), E2BIG);
-}
-
-TEST(Config, UnknownFieldsAreKept) {
-  std::string bytes = good().SerializeAsString() + "\xf2\x3f\x01x";  // field 1022, one byte
-  auto config = *parse_config(bytes);
-  EXPECT_TRUE(check_config(config).has_value());
-  EXPECT_NE(config.SerializeAsString().find("\xf2\x3f\x01x"), std::string::npos);
-}
-
 TEST(Stage, ExitCodesAreDockers) {
   EXPECT_EQ(exit_code_for(Stage::kFindProgram, ENOENT), 127);
   EXPECT_EQ(exit_code_for(Stage::kExec, EACCES), 126);
   EXPECT_EQ(exit_code_for(Stage::kMountImage, ENOENT), 125);
-  for (uint16_t s = 0; s <= static_cast<uint16_t>(Stage::kInternal); ++s) {
-    EXPECT_NE(stage_name(static_cast<Stage>(s)), "unknown stage") << s;
+}
+
+// The compiler sees to it that both know every stage; here, that none of them is without words.
+TEST(Stage, EachHasANameAndAllButNoneAHint) {
+  std::set<std::string_view> names;
+  std::set<std::string_view> hints;
+  for (unsigned number = 0; number <= UINT16_MAX; ++number) {
+    const auto stage = static_cast<Stage>(number);
+    const bool known = stage_name(stage) != "unknown stage";
+    if (known) names.insert(stage_name(stage));
+    if (known && number != 0) hints.insert(stage_hint(stage));
+    EXPECT_EQ(stage_hint(stage).empty(), !known || number == 0) << number;
+    EXPECT_FALSE(known && number > static_cast<unsigned>(Stage::kFirewall)) << number;
   }
+  EXPECT_EQ(names.size(), static_cast<size_t>(Stage::kFirewall) + 1);  // without holes
+  EXPECT_EQ(hints.size(), static_cast<size_t>(Stage::kFirewall));
+  for (const std::string_view hint : hints) EXPECT_FALSE(hint.ends_with('.')) << hint;
+}
+
+TEST(Stage, AFailureIsOneLineWithOneHint) {
+  EXPECT_EQ(failure_text(Stage::kFindDisk, ENODEV, "image"),
+            "find disk image: No such device (" + std::string(stage_hint(Stage::kFindDisk)) + ")");
+  EXPECT_EQ(failure_text(Stage::kMountImage, EINVAL, "image (squashfs on /dev/vda)"),
+            "mount image image (squashfs on /dev/vda): Invalid argument");
+  EXPECT_EQ(failure_text(static_cast<Stage>(9999), EIO, "a\nb"),
+            "unknown stage a\\x0ab: Input/output error");
 }
 
 }  // namespace

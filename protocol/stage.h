@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace protocol {
@@ -39,6 +40,14 @@ enum class Stage : uint16_t {
 // A stage's name in words, e.g. "mount image"; "unknown stage" for a number this version does not
 // know.
 std::string_view stage_name(Stage stage);
+
+// What to do about a failure at this stage of which no more is known; empty for kNone and for a
+// number this version does not know.
+std::string_view stage_hint(Stage stage);
+
+// The one line about a failure for whoever reads it: stage, object, cause, and what to do. An
+// object that ends with ')' has brought its own hint. Escaped.
+std::string failure_text(Stage stage, int errno_value, std::string_view object);
 
 // The exit status by Docker's convention for a failure at this stage: 127 (not found), 126 (cannot
 // run), else 125.

@@ -1,19 +1,26 @@
 #include "protocol/stdio.h"
 
+#include <utility>
+
 #include "protocol/bytes.h"
+#include "serial-transport/copy.h"
 
 namespace protocol {
 namespace {
 constexpr size_t kMaxObject = 256;
 }
 
+void append_header(std::string& out, const StdioHeader& header) {
+  put(out, static_cast<uint8_t>(header.type));
+  put(out, static_cast<uint8_t>(header.stream));
+  put(out, uint16_t{0});
+  put(out, header.length);
+  put(out, header.offset);
+}
+
 void encode_header(const StdioHeader& header, std::array<std::byte, kStdioHeaderSize>& out) {
   std::string bytes;
-  put(bytes, static_cast<uint8_t>(header.type));
-  put(bytes, static_cast<uint8_t>(header.stream));
-  put(bytes, uint16_t{0});
-  put(bytes, header.length);
-  put(bytes, header.offset);
+  append_header(bytes, header);
   std::memcpy(out.data(), bytes.data(), out.size());
 }
 
@@ -36,11 +43,15 @@ std::optional<StdioHeader> decode_header(std::span<const std::byte, kStdioHeader
   return header;
 }
 
+void append_frame(std::string& out, StdioType type, Stream stream, uint64_t offset,
+                  std::string_view payload) {
+  append_header(out, {type, stream, static_cast<uint32_t>(payload.size()), offset});
+  serial_transport::append_bytes(out, payload);
+}
+
 std::string encode_frame(StdioType type, Stream stream, uint64_t offset, std::string_view payload) {
-  std::array<std::byte, kStdioHeaderSize> header{};
-  encode_header({type, stream, static_cast<uint32_t>(payload.size()), offset}, header);
-  std::string frame(reinterpret_cast<const char*>(header.data()), header.size());
-  frame += payload;
+  std::string frame;
+  append_frame(frame, type, stream, offset, payload);
   return frame;
 }
 
@@ -119,22 +130,41 @@ std::optional<StdioExit> decode_exit(std::string_view payload) {
   return exit;
 }
 
+void StdioReader::feed(std::string_view bytes) {
+  buffer_.erase(0, std::exchange(consumed_, 0));
+  serial_transport::append_bytes(buffer_, bytes);
+}
+
 std::optional<StdioReader::Frame> StdioReader::next() {
-  if (consumed_ > 0) {
-    buffer_.erase(0, consumed_);
-    consumed_ = 0;
-  }
-  if (bad_ || buffer_.size() < kStdioHeaderSize) return std::nullopt;
-  const auto* start = reinterpret_cast<const std::byte*>(buffer_.data());
+  if (data_.length > 0) return next_part();
+  const std::string_view bytes = rest();
+  if (bad_ || bytes.size() < kStdioHeaderSize) return std::nullopt;
+  const auto* start = reinterpret_cast<const std::byte*>(bytes.data());
   const auto header =
       decode_header(std::span<const std::byte, kStdioHeaderSize>(start, kStdioHeaderSize));
   if (!header) {
     bad_ = true;
     return std::nullopt;
   }
-  if (buffer_.size() - kStdioHeaderSize < header->length) return std::nullopt;
-  consumed_ = kStdioHeaderSize + header->length;
-  return Frame{*header, std::string_view(buffer_).substr(kStdioHeaderSize, header->length)};
+  if (header->type == StdioType::kData && header->length > 0) {
+    consumed_ += kStdioHeaderSize;
+    data_ = *header;
+    return next_part();
+  }
+  if (bytes.size() - kStdioHeaderSize < header->length) return std::nullopt;
+  consumed_ += kStdioHeaderSize + header->length;
+  return Frame{*header, bytes.substr(kStdioHeaderSize, header->length)};
+}
+
+std::optional<StdioReader::Frame> StdioReader::next_part() {
+  const std::string_view part = rest().substr(0, data_.length);
+  if (part.empty()) return std::nullopt;
+  consumed_ += part.size();
+  Frame frame{data_, part};
+  frame.header.length = static_cast<uint32_t>(part.size());
+  data_.length -= frame.header.length;
+  data_.offset += part.size();
+  return frame;
 }
 
 }  // namespace protocol

@@ -6,9 +6,10 @@
 // DATA at strictly increasing offsets without holes (a GAP frame names what was dropped), EOF once,
 // after all data; EXIT once, after all EOFs. The client ACKs offsets after its own write returned,
 // and EXIT with EXIT_ACK. Input goes as DATA on stream 0 with the writer's own offsets from 0; the
-// agent ACKs what the session accepted; EOF closes it. Fewer than 64 KiB of input may be
-// unacknowledged: beyond that the agent stops reading the connection, and output's ACKs would wait
-// behind input. A client that reconnects resumes by offsets: nothing is lost, nothing repeated.
+// agent ACKs what the session accepted; EOF closes it. Fewer than kStdinWindow bytes of input may
+// be unacknowledged, or kWideStdinWindow where ATTACHED says so: beyond that the agent stops
+// reading the connection, and output's ACKs would wait behind input. A client that reconnects
+// resumes by offsets: nothing is lost, nothing repeated.
 #pragma once
 
 #include <array>
@@ -23,6 +24,8 @@ namespace protocol {
 
 inline constexpr size_t kStdioHeaderSize = 16;
 inline constexpr size_t kStdioMaxPayload = 64 * 1024;
+inline constexpr size_t kStdinWindow = 64 * 1024;
+inline constexpr size_t kWideStdinWindow = 256 * 1024;
 
 enum class StdioType : uint8_t {
   kAttach = 1,    // client: payload is StdioAttach
@@ -70,11 +73,13 @@ struct StdioAttach {
 };
 
 // ATTACHED payload, 32 bytes: u32 session, u32 flags (1: the session has a TTY, 2: its stdin is
-// open), u64 accepted stdin offset of this writer, u64 stdout offset, u64 stderr offset: those that
-// were asked for, or what kFromOldest came to. Where they are no longer held a GAP follows.
+// open, 4: kWideStdinWindow is the window), u64 accepted stdin offset of this writer, u64 stdout
+// offset, u64 stderr offset: those that were asked for, or what kFromOldest came to. Where they are
+// no longer held a GAP follows.
 struct StdioAttached {
   static constexpr uint32_t kTty = 1;
   static constexpr uint32_t kStdinOpen = 2;
+  static constexpr uint32_t kWideStdin = 4;
   uint32_t session = 0;
   uint32_t flags = 0;
   uint64_t stdin_offset = 0;
@@ -97,6 +102,10 @@ void encode_header(const StdioHeader& header, std::array<std::byte, kStdioHeader
 std::optional<StdioHeader> decode_header(std::span<const std::byte, kStdioHeaderSize> bytes);
 std::string encode_frame(StdioType type, Stream stream, uint64_t offset,
                          std::string_view payload = {});
+// The same, behind what `out` holds: all of it, or what goes before the payload.
+void append_header(std::string& out, const StdioHeader& header);
+void append_frame(std::string& out, StdioType type, Stream stream, uint64_t offset,
+                  std::string_view payload = {});
 
 std::string encode(const StdioAttach& attach);
 std::string encode(const StdioAttached& attached);
@@ -105,8 +114,9 @@ std::optional<StdioAttach> decode_attach(std::string_view payload);
 std::optional<StdioAttached> decode_attached(std::string_view payload);
 std::optional<StdioExit> decode_exit(std::string_view payload);
 
-// Cuts a byte stream into frames. Feed bytes; take frames until there is none. Holds at most one
-// frame.
+// Cuts a byte stream into frames. Feed bytes; take frames until there is none. DATA is not waited
+// for: what has come of it is given as a frame of its own, at its own offset. Holds at most one
+// frame of another type.
 class StdioReader {
  public:
   struct Frame {
@@ -114,15 +124,19 @@ class StdioReader {
     std::string_view payload;  // valid until the next call
   };
   // Appends bytes read from the connection.
-  void feed(std::string_view bytes) { buffer_.append(bytes); }
+  void feed(std::string_view bytes);
   // The next whole frame, if there is one. After bad() there is none any more.
   std::optional<Frame> next();
   // True once a header was malformed: the peer misbehaves, close the connection.
   bool bad() const { return bad_; }
 
  private:
+  std::string_view rest() const { return std::string_view(buffer_).substr(consumed_); }
+  std::optional<Frame> next_part();
+
   std::string buffer_;
   size_t consumed_ = 0;
+  StdioHeader data_;  // of the DATA frame of which `length` bytes, from `offset` on, are to come
   bool bad_ = false;
 };
 

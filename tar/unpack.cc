@@ -71,7 +71,9 @@ std::string_view Unpacker::refusal(archive_entry* entry) const {
   const char* name = archive_entry_pathname(entry);
   if (name == nullptr || *name == '\0') return "a member without a name";
   const auto type = archive_entry_filetype(entry);
-  if (type == AE_IFCHR || type == AE_IFBLK) return "a device node, which is not unpacked";
+  if (!options_.devices && (type == AE_IFCHR || type == AE_IFBLK)) {
+    return "a device node, which is not unpacked";
+  }
   const std::string& only = options_.only;
   if (only.empty()) return {};
   const std::string_view found = name;

@@ -1,6 +1,7 @@
 // tether: PID 1 of a containerVM. The same binary, executed again by PID 1, is the link process
-// ("tether link"), the launcher of a session ("tether launch"), who lists processes ("tether top")
-// and who keeps leases ("tether dhcp").
+// ("tether link"), the launcher of a session ("tether launch"), who lists processes ("tether top"),
+// who changes limits ("tether limits"), who mounts volumes ("tether volume") and who keeps leases
+// ("tether dhcp").
 #include <sys/reboot.h>
 #include <unistd.h>
 
@@ -10,7 +11,11 @@
 #include <string_view>
 
 #include "tether/boot/boot.h"
+#include "tether/boot/online.h"
+#include "tether/boot/volume_main.h"
 #include "tether/link/link_main.h"
+#include "tether/link/ssh/ssh_role.h"
+#include "tether/network/change.h"
 #include "tether/network/dhcp_main.h"
 #include "tether/session/launch.h"
 #include "tether/session/process_list.h"
@@ -85,6 +90,12 @@ int main(int argc, char** argv) {
   if (role == "launch") tether::launcher_main();
   if (role == "dhcp") tether::dhcp_main();
   if (role == "top") tether::process_list_main();
+#ifdef TETHER_SSH
+  if (role == "ssh") tether::ssh_main();
+#endif
+  if (role == "limits") tether::limits_main();
+  if (role == "volume") tether::volume_main();
+  if (role == "network") tether::network_change_main();
   if (role == "--version") {
     std::printf("tether %s\n", tether::kVersion.data());
     return 0;

@@ -1,6 +1,7 @@
 # A virtio-vsock device in a process of its own, for hosts without /dev/vhost-vsock; to be sourced
 # after common.sh.
 # shellcheck shell=bash disable=SC2154  # `cache` comes from there
+. "$root/scripts/lib/private_apt.sh"
 
 # The program is in the PATH or in the tools' cache afterwards. It is in no Debian before sid, and
 # runs on 12 all the same. sid does not become one of this machine's sources: apt gets a state of its
@@ -24,13 +25,8 @@ provide_vsock_device() {
 
 # fetch_from_sid PACKAGE MIRROR WORK: its .deb, verified, in WORK.
 fetch_from_sid() {
-  local package=$1 mirror=$2 work=$3
-  mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main" >"$work/list"
-  local private=(-q -o "Dir::Etc::sourcelist=$work/list" -o Dir::Etc::sourceparts=/dev/null
-    -o "Dir::State::lists=$work/lists" -o Dir::State::status=/dev/null -o "Dir::Cache=$work/cache"
-    -o Acquire::Languages=none -o Acquire::Retries=2 -o Acquire::http::Timeout=20
-    -o APT::Sandbox::User=root -o APT::Update::Error-Mode=any)
+  local package=$1 mirror=$2 work=$3 private
+  make_private_apt "$work" "deb $mirror sid main"
   apt-get "${private[@]}" update &&
     (cd "$work" && apt-get "${private[@]}" download "$package")
 }

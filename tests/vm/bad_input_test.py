@@ -344,7 +344,7 @@ class Agent(VmTest):
         def change(directory):
             with open(f"{directory}/writable.ext4", "r+b") as file:
                 file.write(b"\0" * (1 << 20))
-        self.assert_one_line(self.tampered(change), 125, "mount writable")
+        self.assert_one_line(self.tampered(change), 125, "root of container", "e2fsck")
 
     def test_image_disk_that_is_gone(self):
         def change(directory):

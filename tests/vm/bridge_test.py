@@ -70,6 +70,25 @@ class Bridge(NetworkTest):
         self.assertEqual(inspect(name)["Networks"][0]["Addresses"], ["10.213.77.50/24"])
         self.assertEqual(server.hostname, b"leased")
 
+    def test_a_lease_that_came_later_is_given_back_at_the_disconnect(self):
+        name = self.start("echo ready; sleep 1000", "--network", "none")
+        with DhcpServer(self.bridge, lease_s=600) as server:
+            self.assert_ended(vch("network", "connect", name, f"bridge:{self.bridge}"), 0, b"eth0\n",
+                              b"")
+            leased = "until ip -o -4 addr show eth0 | grep -q 10.213.77.50; do usleep 50000; done"
+            self.assert_ended(self.inside(name, leased), 0, b"")
+            self.assert_ended(vch("network", "disconnect", name, "eth0"), 0, b"eth0\n", b"")
+            server.wait_for("release", 1)
+        events = vch("events", "--since", "10m", "--until", "0s", name).stdout.decode()
+        self.assertIn("address=eth0 lost 10.213.77.50/24", events)
+        # Closed: not even a refusal comes back.
+        self.assert_ended(vch("network", "connect", name,
+                              f"bridge:{self.bridge},ip=10.213.77.9/24,policy=closed"), 0)
+        self.assert_ended(vch("exec", "-d", name, "nc", "-l", "-p", "80"), 0)
+        with self.assertRaises(TimeoutError):
+            socket.create_connection(("10.213.77.9", 80), timeout=2)
+        self.assert_ended(self.inside(name, "ip -o -4 addr show eth0 | grep -o 10.213.77.9"), 0)
+
     def test_without_a_server_it_says_so_and_ends(self):
         # The deadline is the thing under test, and 20 s.
         result = self.sh("true", "--network", f"bridge:{self.bridge}")

@@ -65,7 +65,6 @@ class ExecInOneMachine(VmTest):
         self.assert_one_line(vch("exec", "-w", "relative", self.box, "true"), 1, "working_dir",
                              "relative", "absolute")
         self.assert_one_line(vch("exec", "-e", "=x", self.box, "true"), 1, "=x")
-        self.assert_one_line(vch("exec", "--privileged", self.box, "true"), 1, "--privileged")
         self.assert_one_line(vch("exec", self.box), 1, "command")
         self.assert_one_line(vch("exec", "no-such-box", "true"), 1, "no-such-box")
         self.assert_ended(execute(self.box, "echo", "on"), 0, b"on\n", b"")
@@ -260,6 +259,30 @@ class ExecAndTheContainersLife(VmTest):
         with subprocess.Popen([VCH, "wait", name], stdout=subprocess.PIPE) as waiting:
             self.assert_ended(vch("kill", name), 0)
             self.assertEqual(waiting.stdout.read(), b"137\n")
+
+    def test_a_launcher_that_dies_loses_no_exec(self):
+        name, each, results = self.name(), (100 if FULL else 8), []
+        start(name)
+        # Nobody in there sees it.
+        seen = shell(name, "ps | grep -c [t]ether; cat /sys/fs/cgroup/cgroup.procs")
+        self.assertNotIn("0", seen.stdout.decode().split()[1:], seen.stdout)
+
+        def work(worker):
+            for number in range(each):
+                done = shell(name, f"echo {worker}.{number} >>/once; echo ran; exit 3")
+                results.append((done.returncode, done.stdout, done.stderr))
+
+        threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
+        for thread in threads:
+            thread.start()
+        kills = 0
+        while any(thread.is_alive() for thread in threads):  # the link process with it
+            self.assert_ended(vch("restart-link", name), 0)
+            kills += 1
+        print(f"{len(results)} execs, {kills} kills", flush=True)
+        self.assertEqual(set(results), {(3, b"ran\n", b"")})
+        once = shell(name, "cat /once").stdout.decode().split()
+        self.assertEqual(sorted(once), sorted(f"{w}.{n}" for w in range(4) for n in range(each)))
 
     def test_a_fork_bomb_leaves_the_agent_alone(self):
         name = self.name()

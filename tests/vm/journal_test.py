@@ -5,11 +5,10 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 
-from vch_testing import FULL, TIMEOUT, VCH, VmTest, inspect, vch
+from vch_testing import FULL, TIMEOUT, VCH, VmTest, inspect, kill_shim, vch
 
 MIB = 1 << 20
 # Prints its size in random bytes on stdout and their digest on stderr first.
@@ -18,13 +17,6 @@ RANDOM = "head -c {size} /dev/urandom >/b; sha256sum /b >&2; cat /b; rm /b"
 
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
-
-
-def kill_shim(name):
-    """Reads the lock's file alone: asking vch would start another shim."""
-    with open(os.path.join(inspect_directory(name), "shim.lock"), encoding="ascii") as file:
-        pid = int(file.read())
-    os.kill(pid, signal.SIGKILL)
 
 
 def inspect_directory(name):
@@ -155,48 +147,6 @@ class Memory(JournalTest):
         event = self.events(name, "--filter", "event=oom")[0]
         self.assertEqual(event["Actor"]["Attributes"]["process"], "awk")
         self.assertGreater(int(event["Actor"]["Attributes"]["pid"]), 1)
-
-
-def qmp(name, *commands):
-    directory = os.open(inspect_directory(name), os.O_PATH)  # whose own name may be too long for a socket
-    with socket.socket(socket.AF_UNIX) as monitor:
-        monitor.connect(f"/proc/self/fd/{directory}/qmp.sock")
-        os.close(directory)
-        with monitor.makefile("rw") as stream:
-            stream.readline()
-            for command in ("qmp_capabilities", *commands):
-                stream.write(json.dumps({"execute": command}))
-                stream.flush()
-                while "return" not in (answer := json.loads(stream.readline())):
-                    if "error" in answer:
-                        raise AssertionError(answer)
-
-
-class Clock(JournalTest):
-    def test_it_is_the_hosts_and_is_set_again_after_it_stood_still(self):
-        name = self.name()
-        self.run_detached(name, "busybox", "sleep", "1000")
-        def seconds_behind():
-            before = time.time()
-            result = vch("exec", name, "adjtimex")
-            after = time.time()
-            self.assertEqual((result.returncode, result.stderr), (0, b""))
-            fields = dict(re.findall(r"^\s*(?:-\S+\s+)?([\w.]+): +(\S+)", result.stdout.decode(), re.M))
-            reads = float(fields["time.tv_sec"]) + float(fields["time.tv_usec"]) / 1e6
-            return max(before - reads, 0) or min(after - reads, 0)
-        def wait_until_right():
-            while abs(seconds_behind()) > 0.05:
-                pass
-        wait_until_right()
-        for make_known in (lambda: kill_shim(name), lambda: vch("restart-link", name)):
-            qmp(name, "stop")
-            resumed = time.time() + 1
-            while time.time() < resumed:
-                inspect(name)
-            qmp(name, "cont")
-            self.assertGreater(seconds_behind(), 0.5)
-            make_known()
-            wait_until_right()
 
 
 class Rotation(JournalTest):

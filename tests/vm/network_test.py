@@ -35,10 +35,10 @@ def host_server(answer, family=socket.AF_INET):
 
 
 class NetworkTest(VmTest):
-    def start(self, script, *flags, name=None):
+    def start(self, script, *flags, name=None, image="busybox"):
         """A container that has said `ready`."""
         name = name or self.name()
-        process = subprocess.Popen([VCH, "run", "--name", name, *flags, "busybox", "sh", "-c",
+        process = subprocess.Popen([VCH, "run", "--name", name, *flags, image, "sh", "-c",
                                     script], stdout=subprocess.PIPE)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.wait)
@@ -66,6 +66,25 @@ class UserNetwork(NetworkTest):
         port = where.split(":")[1]
         self.assert_one_line(self.sh("true", "-p", f"127.0.0.1:{port}:80"), 125, port, "in use")
 
+    def test_a_published_port_may_be_udp(self):
+        echo = """perl -e 'use Socket; socket(S, PF_INET, SOCK_DGRAM, 0);
+            bind(S, sockaddr_in(53, INADDR_ANY)); syswrite(STDOUT, "ready\\n");
+            while ($from = recv(S, $text, 99, 0)) { send(S, $text, 0, $from) }'"""
+        name = self.start(echo, "-p", "127.0.0.1::53/udp", image="debian")
+        host, port = vch("port", name, "53/udp").stdout.decode().strip().split(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.settimeout(1)
+            asking.connect((host, int(port)))
+            for _ in range(60):  # datagrams may be lost, and nobody listens at first
+                try:
+                    asking.send(b"echo")
+                    self.assertEqual(asking.recv(100), b"echo")
+                    break
+                except (TimeoutError, ConnectionRefusedError):
+                    continue
+            else:
+                self.fail("no answer")
+
     def test_the_host_is_reached(self):
         with host_server(b"from the host\n") as port:
             self.assert_ended(self.sh(f"nc 10.0.2.2 {port}"), 0, b"from the host\n", b"")
@@ -81,6 +100,43 @@ class UserNetwork(NetworkTest):
         script = """ls /sys/class/net; ip route; grep -c ^nameserver /etc/resolv.conf
             ping -c1 127.0.0.1 >/dev/null && echo up"""
         self.assert_ended(self.sh(script, "--network", "none"), 0, b"lo\n0\nup\n", b"")
+
+    def test_a_network_comes_and_goes_while_it_runs(self):
+        name = self.start("echo ready; sleep 1000", "--network", "none")
+        with host_server(b"by the new one\n") as port:
+            self.assert_ended(vch("network", "connect", name, "user,policy=outbound,mtu=1400"), 0,
+                              b"eth0\n", b"")
+            self.assert_ended(self.inside(name, f"nc 10.0.2.2 {port}; cat /sys/class/net/eth0/mtu"),
+                              0, b"by the new one\n1400\n")
+            self.assertEqual(inspect(name)["Networks"][0]["Addresses"],
+                             ["10.0.2.15/24", "fec0::15/64"])
+            again = vch("network", "connect", name, "user")
+            self.assert_one_line(again, 1, "disconnect")
+            self.assert_one_line(vch("network", "disconnect", name, "eth7"), 1, "eth7", "eth0")
+            self.assert_ended(vch("network", "disconnect", name, "user"), 0, b"eth0\n", b"")
+            self.assert_ended(self.inside(name, "ls /sys/class/net"), 0, b"lo\n")
+            self.assertEqual(inspect(name)["Networks"], [])
+            # By DHCP this time, and it is there after the next start.
+            self.assert_ended(vch("network", "connect", name, "user,dhcp,interface=lan"), 0,
+                              b"lan\n", b"")
+            leased = "until ip -o -4 addr show lan | grep -q 10.0.2.15; do usleep 50000; done"
+            self.assert_ended(self.inside(name, f"{leased}; nc 10.0.2.2 {port}"), 0,
+                              b"by the new one\n")
+        events = vch("events", "--since", "10m", "--until", "0s", name).stdout.decode()
+        self.assertIn("address=eth0 lost 10.0.2.15/24", events)
+        self.assertIn("address=lan 10.0.2.15/24", events)
+        self.assert_ended(vch("stop", "-t", "0", name), 0)
+        self.assert_ended(vch("start", name), 0)
+        self.assert_ended(self.inside(name, leased), 0, b"")
+
+    def test_one_that_was_there_from_the_start_loses_its_cable(self):
+        name = self.start("echo ready; sleep 1000")
+        self.assert_ended(vch("network", "disconnect", name, "eth0"), 0, b"eth0\n", b"")
+        self.assert_ended(self.inside(name, "ip -o addr show up; ip route"), 0)
+        with host_server(b"reached\n") as port:
+            self.assertNotEqual(self.inside(name, f"nc -w 1 10.0.2.2 {port}").returncode, 0)
+            self.assert_ended(vch("network", "connect", name, "user"), 0, b"eth0\n", b"")
+            self.assert_ended(self.inside(name, f"nc 10.0.2.2 {port}"), 0, b"reached\n")
 
     def test_names_are_as_asked_for(self):
         script = "cat /etc/hosts /etc/resolv.conf; hostname; hostname -i"

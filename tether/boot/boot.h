@@ -32,17 +32,20 @@ StageResult<void> mount_early();
 struct BootConfig {
   protocol::pb::ContainerVm config;  // without secrets
   common::UniqueFd secrets;      // sealed memfd, serialised tether.v1.Secrets; PID 1 never maps it
+  common::UniqueFd ssh_secrets;  // likewise: what an SSH login process may have of them
   common::UniqueFd config_file;  // sealed memfd, `config` serialised
+  size_t source = 0;             // which of the sources it came from
+  bool has_guestinfo = false;    // whoever gave it wants to read there how it goes
 };
-// Reads the configuration in a forked helper (fw_cfg by ioperm), splits off the secrets, parses and
-// checks the rest.
+// Reads the configuration in a forked helper from the first source that has one (fw_cfg, VMware's
+// guestinfo, a config disk), splits off the secrets, parses and checks the rest.
 StageResult<BootConfig> read_config();
 
 // Opens a virtio-serial port by name, O_RDWR|O_NONBLOCK|O_CLOEXEC, waiting up to `timeout_ms` for
 // it to appear. ENODEV after that.
 common::Result<common::UniqueFd> open_virtio_port(const std::string& name, int timeout_ms);
 
-// pids.max and memory.max of the container's group.
+// What the container's group is limited to: see limits.h.
 StageResult<void> limit_container(const protocol::pb::Resources& resources);
 
 // Finds the disks, mounts image, writable layer, overlay, volumes (path order), /proc-less; writes

@@ -2,35 +2,113 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tether/boot/fake_boot_system.h"
+#include "tether/boot/limits.h"
+#include "tether/boot/root_plan.h"
 #include "tether/session/container_mounts.h"
 
 namespace tether {
 namespace {
 
-// Every row of every table fails once: a fatal one ends the boot with its stage and object, any
-// other is passed over.
-void fail_each_row(const std::vector<BootRow>& rows) {
-  for (size_t n = 0; n < rows.size(); ++n) {
-    FakeBootSystem system;
-    system.fail_call(n, EIO);
-    const auto done = run_rows(rows, system);
-    if (!rows[n].fatal) {
-      EXPECT_TRUE(done.has_value()) << rows[n].target;
-      EXPECT_EQ(system.calls.size(), rows.size());
-      continue;
-    }
-    ASSERT_TRUE(done.has_error()) << rows[n].target;
-    EXPECT_EQ(done.error().stage, rows[n].stage);
-    EXPECT_EQ(done.error().error.code.value(), EIO);
-    EXPECT_EQ(done.error().error.object, rows[n].object.empty() ? rows[n].target : rows[n].object);
-    EXPECT_FALSE(done.error().error.operation.empty());
-    EXPECT_EQ(system.calls.size(), n + 1) << "went on after " << rows[n].target;
-  }
+using protocol::Stage;
+using Rows = std::vector<BootRow>;
+using Calls = std::vector<std::string>;
+
+Rows root(bool writable, bool direct, uint64_t tmpfs_size) {
+  protocol::pb::Root root;
+  root.mutable_image()->set_serial("image");
+  root.mutable_image()->set_file_system(direct ? "ext4" : "squashfs");
+  root.set_direct(direct);
+  root.set_tmpfs_size(tmpfs_size);
+  if (writable) root.mutable_writable()->set_serial("rw");
+  if (writable) root.mutable_writable()->set_file_system("ext4");
+  const auto rows = root_rows(root, [](const std::string& serial) -> common::Result<std::string> {
+    return "/dev/" + serial;
+  });
+  EXPECT_TRUE(rows.has_value());
+  return rows.has_value() ? *rows : Rows{};
 }
 
-TEST(BootTable, EveryEarlyRowMayFail) { fail_each_row(early_rows()); }
-TEST(BootTable, EveryContainerRowMayFail) { fail_each_row(container_rows()); }
+Rows privileged() {
+  protocol::pb::Sandbox sandbox;
+  sandbox.set_privileged(true);
+  // Those of the machine that this runs on, and two that it may not have.
+  Rows devices = machine_devices();
+  for (const BootRow& row : devices) EXPECT_FALSE(row.fatal) << row.target;
+  BootRow directory = directory_row("/dev/net");
+  BootRow device;
+  device.action = BootRow::Action::kDevice;
+  device.target = "/dev/net/tun";
+  directory.fatal = device.fatal = false;
+  devices.push_back(directory);
+  devices.push_back(device);
+  return container_rows(sandbox, devices);
+}
+
+Rows limits() {
+  protocol::pb::Resources resources;
+  resources.set_memory_max(64U << 20U);
+  resources.set_cpu_millis(500);
+  return limit_rows(resources, {256U << 20U, 2, 2048});
+}
+
+struct Table {
+  const char* name;
+  Rows (*rows)();
+  std::set<Stage> stages;  // those at which its rows may fail
+};
+
+const std::set<Stage> kRootStages = {Stage::kMountImage, Stage::kMountWritable, Stage::kMountRoot};
+const Table kTables[] = {
+    {"Early", early_rows, {Stage::kEarlyMounts}},
+    {"RootOnADisk", [] { return root(true, false, 0); }, kRootStages},
+    {"RootInMemory", [] { return root(false, false, 1U << 20U); }, kRootStages},
+    {"RootOfItsOwn", [] { return root(false, true, 0); }, {Stage::kMountImage, Stage::kMountRoot}},
+    {"Container", [] { return container_rows({}, {}); }, {Stage::kContainerFiles}},
+    {"PrivilegedContainer", privileged, {Stage::kContainerFiles}},
+    {"Limits", limits, {Stage::kCgroup}},
+};
+
+class EveryRow : public testing::TestWithParam<Table> {};
+
+// Each fails once, and no other: a fatal one ends the boot with its stage, object, errno and hint,
+// any other is passed over.
+TEST_P(EveryRow, MayFail) {
+  const Rows rows = GetParam().rows();
+  FakeBootSystem whole;
+  ASSERT_TRUE(run_rows(rows, whole).has_value());
+  ASSERT_EQ(whole.calls.size(), rows.size());
+  std::set<Stage> seen;
+  for (size_t n = 0; n < rows.size(); ++n) {
+    SCOPED_TRACE(whole.calls[n]);
+    const int why = n % 2 == 0 ? EIO : ENOSPC;
+    FakeBootSystem system;
+    system.fail_call(n, why);
+    const auto done = run_rows(rows, system);
+    seen.insert(rows[n].stage);
+    if (!rows[n].fatal) {
+      EXPECT_TRUE(done.has_value());
+      EXPECT_EQ(system.calls, whole.calls);
+      continue;
+    }
+    EXPECT_EQ(system.calls, Calls(whole.calls.begin(), whole.calls.begin() + n + 1));
+    ASSERT_TRUE(done.has_error());
+    const auto& [stage, error] = done.error();
+    EXPECT_EQ(stage, rows[n].stage);
+    EXPECT_EQ(error.code, std::error_code(why, std::generic_category()));
+    EXPECT_EQ(error.object, rows[n].object.empty() ? rows[n].target : rows[n].object);
+    EXPECT_FALSE(error.object.empty());
+    EXPECT_FALSE(error.operation.empty());
+    EXPECT_EQ(error.detail, rows[n].hint);
+    EXPECT_FALSE(error.detail.empty() && protocol::stage_hint(stage).empty());
+  }
+  EXPECT_EQ(seen, GetParam().stages);
+}
+
+INSTANTIATE_TEST_SUITE_P(BootTable, EveryRow, testing::ValuesIn(kTables),
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST(BootTable, TheAgentIsProtectedAndOutOfTheContainersGroup) {
   FakeBootSystem system;
@@ -49,7 +127,7 @@ TEST(BootTable, NothingIsMountedBeforeTheAgentHasItsOwnRoot) {
 
 TEST(BootTable, DevHoldsWhatOciPrescribesAndNoMore) {
   FakeBootSystem system;
-  ASSERT_TRUE(run_rows(container_rows(), system).has_value());
+  ASSERT_TRUE(run_rows(container_rows({}, {}), system).has_value());
   std::vector<std::string> devices;
   for (const std::string& call : system.calls) {
     if (call.starts_with("device ")) devices.push_back(call);

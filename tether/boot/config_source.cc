@@ -2,10 +2,15 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 
+#include <array>
+
 #include "common/io.h"
+#include "tether/boot/config_disk_source.h"
 #include "tether/boot/fw_cfg.h"
+#include "tether/boot/guestinfo.h"
 #include "tether/boot/helper.h"
 
 namespace tether {
@@ -14,6 +19,8 @@ namespace {
 using protocol::Stage;
 
 constexpr int kTimeoutMs = 10000;
+constexpr int kDiskTimeoutMs = 2000;  // all but instant where there is one; nobody else waits
+constexpr size_t kGuestinfo = 1;      // its place among the kernel's sources
 
 common::Result<common::UniqueFd> new_memfd(const char* name) {
   common::UniqueFd fd(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -31,13 +38,26 @@ common::Status fill(int fd, std::string bytes, const char* name) {
   return {};
 }
 
+// The first configuration there is; `from`: which source's.
+StageResult<std::string> read_first(std::span<const ConfigSource> sources, size_t& from) {
+  std::string without;
+  for (from = 0; from < sources.size(); ++from) {
+    auto bytes = sources[from].read();
+    if (bytes.has_value()) return std::move(*bytes);
+    const common::Error& error = bytes.error();
+    const int why = error.code.value();
+    if (why != ENODEV && why != ENOENT) return StageError{Stage::kReadConfig, error};
+    without += (without.empty() ? "" : "; ") + std::string(sources[from].name) + ": " +
+               (error.detail.empty() ? error.message() : error.detail);
+  }
+  return StageError{Stage::kReadConfig,
+                    common::make_error(ENOENT, "find", "the configuration", without)};
+}
+
 // In the helper, the only process beside the link that ever sees the secrets.
-StageResult<void> split(const std::function<common::Result<std::string>()>& source,
-                        const BootConfig& out) {
-  auto bytes = source();
-  if (bytes.has_error()) return StageError{Stage::kReadConfig, bytes.error()};
-  auto config = protocol::parse_config(*bytes);
-  ::explicit_bzero(bytes->data(), bytes->size());
+StageResult<void> split(std::string bytes, const BootConfig& out) {
+  auto config = protocol::parse_config(bytes);
+  ::explicit_bzero(bytes.data(), bytes.size());
   if (config.has_error()) return StageError{Stage::kParseConfig, config.error()};
   if (!config->has_secrets()) {
     return StageError{Stage::kCheckConfig, common::make_error(EINVAL, "config field", "secrets",
@@ -46,7 +66,16 @@ StageResult<void> split(const std::function<common::Result<std::string>()>& sour
   if (const auto good = protocol::check_config(*config); good.has_error()) {
     return StageError{Stage::kCheckConfig, good.error()};
   }
+  // Who serves a login gets to see no key but its own, and the link process not that one.
+  protocol::pb::Secrets ssh;
+  ssh.set_ssh_host_key(std::move(*config->mutable_secrets()->mutable_ssh_host_key()));
+  ssh.set_ssh_authorized_keys(std::move(*config->mutable_secrets()->mutable_ssh_authorized_keys()));
+  config->mutable_secrets()->clear_ssh_host_key();
+  config->mutable_secrets()->clear_ssh_authorized_keys();
   auto secrets = fill(out.secrets.get(), config->secrets().SerializeAsString(), "secrets");
+  if (!secrets.has_error()) {
+    secrets = fill(out.ssh_secrets.get(), ssh.SerializeAsString(), "ssh secrets");
+  }
   config->clear_secrets();
   if (!secrets.has_error()) {
     secrets = fill(out.config_file.get(), config->SerializeAsString(), "config");
@@ -60,20 +89,52 @@ common::Result<std::string> from_fw_cfg() {
   return read_fw_cfg_file(fw_cfg_port(), protocol::kFwCfgConfig, protocol::kMaxConfigSize);
 }
 
+common::Result<std::string> from_guestinfo() {
+  RETURN_IF_ERROR(open_backdoor());
+  return read_guestinfo_config(backdoor_port(), protocol::kMaxConfigSize);
+}
+
+void tell_guestinfo(const StageError& error) {
+  set_guestinfo(backdoor_port(), "state", "failed");
+  set_guestinfo(backdoor_port(), "error",
+                std::string(protocol::stage_name(error.stage)) + ": " + error.error.message());
+}
+
+// The helper's whole work; `chosen` learns which source it was, counted from 1.
+StageResult<void> take_config(std::span<const ConfigSource> sources, const BootConfig& out,
+                              int chosen) {
+  size_t from = 0;
+  auto bytes = read_first(sources, from);
+  const auto done =
+      bytes.has_error() ? StageResult<void>(bytes.error()) : split(std::move(*bytes), out);
+  if (from < sources.size()) {
+    ::eventfd_write(chosen, from + 1);
+    if (done.has_error() && sources[from].report) sources[from].report(done.error());
+  }
+  return done;
+}
+
 }  // namespace
 
-StageResult<BootConfig> read_config_from(
-    const std::function<common::Result<std::string>()>& source) {
+StageResult<BootConfig> read_config_from(std::span<const ConfigSource> sources) {
   BootConfig out;
   auto secrets = new_memfd("secrets");
   if (secrets.has_error()) return StageError{Stage::kReadConfig, secrets.error()};
   out.secrets = std::move(*secrets);
+  auto ssh_secrets = new_memfd("ssh-secrets");
+  if (ssh_secrets.has_error()) return StageError{Stage::kReadConfig, ssh_secrets.error()};
+  out.ssh_secrets = std::move(*ssh_secrets);
   auto file = new_memfd("config");
   if (file.has_error()) return StageError{Stage::kReadConfig, file.error()};
   out.config_file = std::move(*file);
+  const common::UniqueFd chosen(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!chosen) return StageError{Stage::kReadConfig, common::errno_error("eventfd")};
   const auto done = run_helper(Stage::kReadConfig, "the configuration", kTimeoutMs,
-                               [&] { return split(source, out); });
+                               [&] { return take_config(sources, out, chosen.get()); });
   if (done.has_error()) return done.error();
+  eventfd_t source = 0;
+  (void)::eventfd_read(chosen.get(), &source);
+  out.source = source == 0 ? 0 : static_cast<size_t>(source) - 1;
   const auto bytes = common::read_file("/proc/self/fd/" + std::to_string(out.config_file.get()),
                                        protocol::kMaxConfigSize);
   if (bytes.has_error()) return StageError{Stage::kReadConfig, bytes.error()};
@@ -83,6 +144,14 @@ StageResult<BootConfig> read_config_from(
   return out;
 }
 
-StageResult<BootConfig> read_config() { return read_config_from(from_fw_cfg); }
+StageResult<BootConfig> read_config() {
+  const std::array<ConfigSource, 3> sources = {
+      {{"fw_cfg", from_fw_cfg, {}},
+       {"guestinfo", from_guestinfo, tell_guestinfo},
+       {"config disk", [] { return read_config_disk(kDiskTimeoutMs); }, {}}}};
+  auto boot = read_config_from(sources);
+  if (boot.has_value()) boot->has_guestinfo = boot->source == kGuestinfo;
+  return boot;
+}
 
 }  // namespace tether

@@ -2,14 +2,23 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 
 #include "tether/boot/boot.h"
 
 namespace tether {
 
-// Runs `source` in a helper, which splits off the secrets; then reads and checks the rest here.
-StageResult<BootConfig> read_config_from(
-    const std::function<common::Result<std::string>()>& source);
+struct ConfigSource {
+  const char* name = "";
+  // ENODEV and ENOENT let the next source be tried; any other failure is the configuration's.
+  std::function<common::Result<std::string>()> read;
+  // Tells the source's owner that its configuration is no good; may be empty.
+  std::function<void(const StageError&)> report;
+};
+
+// Asks the sources in order, in a helper, which splits off the secrets; then reads and checks the
+// rest here. Without any configuration the failure names what each source said.
+StageResult<BootConfig> read_config_from(std::span<const ConfigSource> sources);
 
 }  // namespace tether

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include "common/io.h"
 
@@ -23,7 +24,20 @@ protocol::pb::ContainerVm good() {
 }
 
 StageResult<BootConfig> read(const std::string& bytes) {
-  return read_config_from([&]() -> common::Result<std::string> { return bytes; });
+  const ConfigSource source{"test", [&]() -> common::Result<std::string> { return bytes; }, {}};
+  return read_config_from(std::span(&source, 1));
+}
+
+StageResult<BootConfig> read(std::vector<ConfigSource> sources) {
+  return read_config_from(sources);
+}
+
+ConfigSource failing(const char* name, int why, const char* detail) {
+  return {name,
+          [=]() -> common::Result<std::string> {
+            return common::make_error(why, "read", "opt/x", detail);
+          },
+          {}};
 }
 
 std::string content(const common::UniqueFd& fd) {
@@ -52,12 +66,10 @@ TEST(ConfigSource, NobodyCanChangeTheFilesAfterwards) {
 }
 
 TEST(ConfigSource, EveryFailureKeepsItsStageAndObject) {
-  const auto unread = read_config_from([]() -> common::Result<std::string> {
-    return common::make_error(ENOENT, "read", "opt/x", "why");
-  });
+  const auto unread = read({failing("a", EPROTO, "why")});
   ASSERT_TRUE(unread.has_error());
   EXPECT_EQ(unread.error().stage, Stage::kReadConfig);
-  EXPECT_EQ(unread.error().error.message(), "read opt/x: No such file or directory (why)");
+  EXPECT_EQ(unread.error().error.message(), "read opt/x: Protocol error (why)");
 
   const auto unparsed = read("\xff\xff\xff");
   ASSERT_TRUE(unparsed.has_error());
@@ -77,9 +89,48 @@ TEST(ConfigSource, EveryFailureKeepsItsStageAndObject) {
   EXPECT_EQ(keyless.error().error.object, "secrets");
 }
 
+TEST(ConfigSource, TheFirstThatHasOneIsTaken) {
+  const std::string bytes = good().SerializeAsString();
+  const ConfigSource there{"b", [&]() -> common::Result<std::string> { return bytes; }, {}};
+  const auto boot =
+      read({failing("a", ENODEV, "no device"), there, failing("c", EIO, "not asked")});
+  ASSERT_TRUE(boot.has_value());
+  EXPECT_EQ(boot->source, 1U);
+  EXPECT_FALSE(boot->has_guestinfo);
+  // One that is there and broken is not passed over: it was meant.
+  const auto broken = read({failing("a", EBADMSG, "damaged"), there});
+  ASSERT_TRUE(broken.has_error());
+  EXPECT_EQ(broken.error().error.detail, "damaged");
+}
+
+TEST(ConfigSource, WithoutAnyAllOfThemAreNamed) {
+  const auto none = read({failing("fw_cfg", ENODEV, "no device"), failing("guestinfo", ENOENT, ""),
+                          failing("config disk", ENODEV, "none is attached")});
+  ASSERT_TRUE(none.has_error());
+  EXPECT_EQ(none.error().stage, Stage::kReadConfig);
+  EXPECT_EQ(none.error().error.object, "the configuration");
+  EXPECT_EQ(none.error().error.detail,
+            "fw_cfg: no device; guestinfo: read opt/x: No such file or directory; "
+            "config disk: none is attached");
+}
+
+TEST(ConfigSource, WhoeverGaveABadOneIsTold) {
+  common::UniqueFd told(::memfd_create("told", MFD_CLOEXEC));
+  const auto report = [&told](const StageError& error) {
+    (void)common::write_all(told.get(), error.error.object, "told");
+  };
+  auto config = good();
+  config.set_version(9);
+  ASSERT_TRUE(
+      read({{"a", [&]() -> common::Result<std::string> { return config.SerializeAsString(); },
+             report}})
+          .has_error());
+  EXPECT_EQ(content(told), "version");
+}
+
 TEST(ConfigSource, AHelperThatThrowsIsAFailureToo) {
-  const auto done = read_config_from(
-      []() -> common::Result<std::string> { throw std::runtime_error("no luck"); });
+  const auto done = read(
+      {{"a", []() -> common::Result<std::string> { throw std::runtime_error("no luck"); }, {}}});
   ASSERT_TRUE(done.has_error());
   EXPECT_EQ(done.error().stage, Stage::kReadConfig);
   EXPECT_NE(done.error().error.message().find("no luck"), std::string::npos);

@@ -36,8 +36,9 @@ std::string look(const std::string& directory, const std::string& attribute,
   const common::ScopeGuard close([listing] { ::closedir(listing); });
   while (const dirent* entry = ::readdir(listing)) {
     if (entry->d_name[0] == '.') continue;
-    const std::string path = directory + "/" + entry->d_name + "/" + attribute;
-    const std::string found = read_attribute(path);
+    const std::string path = directory + "/" + entry->d_name;
+    const std::string found =
+        attribute == "serial" ? disk_serial(path) : read_attribute(path + "/" + attribute);
     if (found == value) return entry->d_name;
     if (!found.empty() && others.size() < kMaxListed) others.push_back(found);
   }
@@ -53,6 +54,14 @@ std::string describe(std::vector<std::string> others) {
 }
 
 }  // namespace
+
+std::string disk_serial(const std::string& entry) {
+  constexpr size_t kVpdHeader = 4;
+  std::string serial = read_attribute(entry + "/serial");
+  if (!serial.empty()) return serial;
+  const std::string page = read_attribute(entry + "/device/vpd_pg80");
+  return page.size() <= kVpdHeader ? "" : page.substr(kVpdHeader);
+}
 
 common::Result<std::string> find_device(const std::string& directory, const std::string& attribute,
                                         const std::string& value, int timeout_ms,

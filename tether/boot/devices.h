@@ -19,6 +19,9 @@ common::Result<std::string> find_device(const std::string& directory, const std:
                                         const std::string& value, int timeout_ms,
                                         const DeviceWait& wait);
 
+// Of an entry of /sys/block, virtio's or SCSI's; empty when it has none.
+std::string disk_serial(const std::string& entry);
+
 // On the kernel's own announcements.
 DeviceWait kernel_announcements();
 

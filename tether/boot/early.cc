@@ -58,6 +58,9 @@ void add_cgroups(std::vector<BootRow>& rows) {
   // Whatever the container does to its machine, the agent has a say in it.
   rows.push_back(write_row(root + "/agent/cpu.weight", "10000"));
   rows.push_back(write_row(root + "/agent/memory.min", "24M"));
+  // A privileged container may have swap on a disk of its own: the key does not belong there. With
+  // that nothing of the agent's is ever paged out, since its binary lies in memory as well.
+  rows.push_back(write_row(root + "/agent/memory.swap.max", "0"));
   rows.push_back(write_row("/proc/self/oom_score_adj", "-1000", true));
 }
 
@@ -79,6 +82,10 @@ void add_settings(std::vector<BootRow>& rows) {
   // Ends what would else be minutes of evicting programs' text and reading it again: when not even
   // the pages of the last half second fit, somebody is killed.
   rows.push_back(write_row("/sys/kernel/mm/lru_gen/min_ttl_ms", "500"));
+  // Memory that is plugged in is used at once, most of it so that it can be taken back; never so
+  // much of it that the kernel's own would find no room.
+  rows.push_back(write_row("/sys/module/memory_hotplug/parameters/online_policy", "auto-movable"));
+  rows.push_back(write_row("/sys/devices/system/memory/auto_online_blocks", "online"));
 }
 
 }  // namespace

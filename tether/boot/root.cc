@@ -15,9 +15,9 @@
 #include "tether/boot/container_files.h"
 #include "tether/boot/devices.h"
 #include "tether/boot/helper.h"
-#include "tether/boot/in_root.h"
 #include "tether/boot/mount_list.h"
 #include "tether/boot/root_plan.h"
+#include "tether/boot/volumes.h"
 #include "tether/session/launch.h"
 #include "tether/supervisor/clock.h"
 
@@ -27,24 +27,10 @@ namespace {
 using protocol::Stage;
 
 constexpr int kDefaultDiskTimeoutMs = 10000;
-constexpr int kMountTimeoutMs = 120000;  // a large journal may have to be replayed
-constexpr uint32_t kDefaultPids = 16384;
-constexpr unsigned long kAgentThreads = 384;  // of the agent and the kernel
-constexpr size_t kMaxNumber = 32;
+constexpr int kMountTimeoutMs = 120000;     // a large journal may have to be replayed
+constexpr int64_t kFillTimeoutMs = 600000;  // of a volume's first use
 constexpr size_t kMaxMountList = 1U << 20U;
 constexpr int kReapTurnMs = 20;
-
-StageResult<void> mount_volume(int root, const VolumeMount& volume) {
-  auto point = make_directories_in_root(root, volume.path);
-  if (point.has_error()) return StageError{Stage::kMountVolume, point.error()};
-  const std::string target = "/proc/self/fd/" + std::to_string(point->get());
-  const unsigned long flags = volume.read_only ? MS_RDONLY : 0;
-  if (::mount(volume.device.c_str(), target.c_str(), "ext4", flags, nullptr) != 0) {
-    return StageError{Stage::kMountVolume,
-                      common::errno_error("mount", volume.path, "ext4 on " + volume.device)};
-  }
-  return {};
-}
 
 std::string hostname_of(const protocol::pb::ContainerVm& config) {
   return config.hostname().empty() ? config.id().substr(0, 12) : config.hostname();
@@ -58,12 +44,10 @@ StageResult<void> assemble(const protocol::pb::ContainerVm& config, const DiskFi
   if (auto done = run_rows(*rows, real_system()); done.has_error()) return done;
   const auto root = common::open_file(kContainerRoot, O_PATH | O_DIRECTORY);
   if (root.has_error()) return StageError{Stage::kMountRoot, root.error()};
-  for (const VolumeMount& volume : *volumes) {
-    if (auto done = mount_volume(root->get(), volume); done.has_error()) return done;
-  }
+  if (auto done = mount_volumes(root->get(), *volumes); done.has_error()) return done;
   const auto files = write_container_files(root->get(), hostname_of(config), config.network());
   if (files.has_error()) return StageError{Stage::kContainerFiles, files.error()};
-  return {};
+  return share_root();
 }
 
 void unmount(const std::string& path) {
@@ -105,24 +89,6 @@ void kill_container(uint64_t deadline_ms) {
 
 }  // namespace
 
-StageResult<void> limit_container(const protocol::pb::Resources& resources) {
-  uint32_t pids = resources.pids_max() == 0 ? kDefaultPids : resources.pids_max();
-  // The kernel's own limit follows the machine's memory and counts the agent too: a container that
-  // forks without end must meet its own limit first.
-  const auto text = common::read_file("/proc/sys/kernel/threads-max", kMaxNumber);
-  const auto threads = text.has_value() ? std::strtoul(text->c_str(), nullptr, 10) : 0;
-  if (threads > 2 * kAgentThreads) {
-    pids = static_cast<uint32_t>(std::min<unsigned long>(pids, threads - kAgentThreads));
-  }
-  const std::string group = kContainerCgroup;
-  std::vector<BootRow> rows = {write_row(group + "/pids.max", std::to_string(pids), true)};
-  if (resources.memory_max() != 0) {
-    rows.push_back(write_row(group + "/memory.max", std::to_string(resources.memory_max()), true));
-  }
-  for (BootRow& row : rows) row.stage = Stage::kCgroup;
-  return run_rows(rows, real_system());
-}
-
 StageResult<void> assemble_root(const protocol::pb::ContainerVm& config) {
   const int disk_timeout = config.disk_timeout_ms() == 0
                                ? kDefaultDiskTimeoutMs
@@ -134,7 +100,8 @@ StageResult<void> assemble_root(const protocol::pb::ContainerVm& config) {
   };
   // Each disk may take its whole time.
   const int disks = 2 + config.volumes_size();
-  const int64_t limit = int64_t{disks} * disk_timeout + kMountTimeoutMs;
+  const int64_t limit = int64_t{disks} * disk_timeout + kMountTimeoutMs +
+                        int64_t{config.volumes_size()} * kFillTimeoutMs;
   return run_helper(Stage::kMountRoot, "the root to be mounted",
                     static_cast<int>(std::min<int64_t>(limit, INT32_MAX)),
                     [&] { return assemble(config, find); });

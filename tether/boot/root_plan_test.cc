@@ -25,22 +25,6 @@ protocol::pb::Root root(bool writable) {
   return out;
 }
 
-TEST(RootPlan, EveryRowsFailureHasItsStageAndObject) {
-  for (const bool writable : {false, true}) {
-    const auto rows = root_rows(root(writable), kAllThere);
-    ASSERT_TRUE(rows.has_value());
-    for (size_t n = 0; n < rows->size(); ++n) {
-      FakeBootSystem system;
-      system.fail_call(n, EIO);
-      const auto done = run_rows(*rows, system);
-      ASSERT_TRUE(done.has_error()) << n;
-      EXPECT_EQ(done.error().stage, (*rows)[n].stage);
-      EXPECT_NE(done.error().stage, Stage::kEarlyMounts);
-      EXPECT_EQ(system.calls.size(), n + 1);
-    }
-  }
-}
-
 TEST(RootPlan, ADiskIsNamedByTheSerialThatPeopleKnow) {
   const auto rows = root_rows(root(true), kAllThere);
   FakeBootSystem system;
@@ -70,6 +54,28 @@ TEST(RootPlan, WithoutAWritableDiskItIsMemory) {
   EXPECT_LT(system.position("mount tmpfs"), system.position("mount overlay"));
 }
 
+TEST(RootPlan, MemoryInsteadOfADiskHasTheSizeThatWasAskedFor) {
+  protocol::pb::Root small = root(false);
+  small.set_tmpfs_size(4096);
+  const auto rows = root_rows(small, kAllThere);
+  FakeBootSystem system;
+  ASSERT_TRUE(run_rows(*rows, system).has_value());
+  EXPECT_TRUE(system.did("mount tmpfs /run/tether/writable mode=0755,size=4096"));
+}
+
+TEST(RootPlan, ADiskThatIsTheRootItselfHasNothingAboveIt) {
+  protocol::pb::Root direct;
+  direct.mutable_image()->set_serial("image");
+  direct.mutable_image()->set_file_system("ext4");
+  direct.set_direct(true);
+  const auto rows = root_rows(direct, kAllThere);
+  FakeBootSystem system;
+  ASSERT_TRUE(run_rows(*rows, system).has_value());
+  EXPECT_TRUE(system.did("mount /dev/image /run/tether/root"));
+  EXPECT_FALSE(system.did("mount overlay"));
+  EXPECT_EQ(rows->back().flags & MS_RDONLY, 0U);
+}
+
 TEST(RootPlan, AMissingDiskIsAStageOfItsOwn) {
   for (const char* missing : {"image", "rw"}) {
     const auto rows =
@@ -95,12 +101,36 @@ TEST(RootPlan, VolumesAreMountedAPathBeforeWhatLiesBelow) {
   ASSERT_TRUE(volumes.has_value());
   ASSERT_EQ(volumes->size(), 4U);
   EXPECT_EQ((*volumes)[0].path, "/a");
-  EXPECT_TRUE((*volumes)[0].read_only);
+  EXPECT_NE((*volumes)[0].flags & MS_RDONLY, 0U);
+  EXPECT_FALSE((*volumes)[0].fill);
   EXPECT_EQ((*volumes)[1].path, "/data");
-  EXPECT_FALSE((*volumes)[1].read_only);
+  EXPECT_EQ((*volumes)[1].flags & MS_RDONLY, 0U);
+  EXPECT_TRUE((*volumes)[1].fill);
   EXPECT_EQ((*volumes)[2].path, "/data-2");
   EXPECT_EQ((*volumes)[3].path, "/data/deep");
   EXPECT_EQ((*volumes)[3].device, "/dev/data/deep");
+}
+
+TEST(RootPlan, AVolumeInMemoryIsForDataUnlessMoreIsAllowed) {
+  protocol::pb::Volume volume;
+  volume.set_path("/t");
+  auto& tmpfs = *volume.mutable_tmpfs();
+  tmpfs.set_size(65536);
+  const auto plain = volume_mount(volume, kAllThere);
+  ASSERT_TRUE(plain.has_value());
+  EXPECT_EQ(plain->flags, unsigned{MS_NOEXEC | MS_NOSUID | MS_NODEV});
+  EXPECT_EQ(plain->options, "mode=1777,size=65536");
+  EXPECT_FALSE(plain->fill);
+  tmpfs.set_mode(0750);
+  tmpfs.set_uid(3);
+  tmpfs.set_gid(4);
+  tmpfs.set_inodes(5);
+  tmpfs.set_allow_exec(true);
+  tmpfs.set_allow_suid(true);
+  tmpfs.set_allow_devices(true);
+  const auto more = volume_mount(volume, kAllThere);
+  EXPECT_EQ(more->flags, 0U);
+  EXPECT_EQ(more->options, "mode=750,size=65536,nr_inodes=5,uid=3,gid=4");
 }
 
 }  // namespace

@@ -10,13 +10,17 @@ using protocol::StdioAttached;
 using protocol::StdioType;
 using protocol::Stream;
 
-constexpr size_t kPiece = 16 * 1024;
+using protocol::kStdioHeaderSize;
+
+constexpr size_t kWorthReserving = 8 * 1024;
+// Two frames of the transport, so that a stream leaves the other one half of the room.
+constexpr size_t kPiece = Attach::kMaxQueued / 2 - kStdioHeaderSize;
 constexpr std::array<const char*, 2> kStreamNames = {"stdout", "stderr"};
 
 }  // namespace
 
 void Attach::put(StdioType type, size_t stream, uint64_t offset, std::string_view payload) {
-  out_ += protocol::encode_frame(type, static_cast<Stream>(stream), offset, payload);
+  protocol::append_frame(out_, type, static_cast<Stream>(stream), offset, payload);
 }
 
 void Attach::refuse(std::string_view line) {
@@ -78,7 +82,7 @@ void Attach::start_streaming() {
   StdioAttached attached;
   attached.session = session_;
   attached.flags = ((session->flags & kSessionTty) != 0 ? StdioAttached::kTty : 0U) |
-                   (open ? StdioAttached::kStdinOpen : 0U);
+                   (open ? StdioAttached::kStdinOpen : 0U) | StdioAttached::kWideStdin;
   attached.stdin_offset = acked_stdin_ = writer_.accepted();
   attached.stdout_offset = outputs_[0].delivered;
   attached.stderr_offset = outputs_[1].delivered;
@@ -92,9 +96,13 @@ void Attach::on_stdin_ack(const LinkHeader& header, uint64_t now_ms) {
   poke(now_ms);
 }
 
-std::string Attach::take_output() {
+// The caller's memory serves again and again.
+void Attach::take_output(std::string& bytes) {
+  bytes = out_;
+  out_.clear();
+  out_.swap(bytes);
   if (phase_ == Phase::kStreaming && ending_ == Ending::kNone) fill();
-  return std::exchange(out_, {});
+  out_.swap(bytes);
 }
 
 // Frames are made only as the connection takes them: nothing here grows with what a client leaves
@@ -107,7 +115,7 @@ void Attach::fill() {
   SessionView* session = sessions_.find(session_);
   if (session == nullptr) return;
   bool more = wants_output();
-  while (more && out_.size() < kMaxQueued) {
+  while (more && out_.size() + kStdioHeaderSize < kMaxQueued) {
     more = false;
     for (size_t stream = 0; stream < 2; ++stream) more |= fill_stream(*session, stream);
   }
@@ -122,21 +130,26 @@ bool Attach::fill_stream(SessionView& session, size_t stream) {
     output.gap_due = true;
   }
   if (std::exchange(output.gap_due, false)) put(StdioType::kGap, stream + 1, output.next);
-  const auto size = static_cast<size_t>(std::min<uint64_t>(source.head - output.next, kPiece));
-  if (size == 0) {
+  const size_t before = out_.size();
+  const size_t room = kMaxQueued - std::min(kMaxQueued, before + kStdioHeaderSize);
+  const auto size =
+      static_cast<size_t>(std::min({source.head - output.next, uint64_t{kPiece}, uint64_t{room}}));
+  if (source.head == output.next) {
     if (source.ended && !std::exchange(output.eof_sent, true)) {
       put(StdioType::kEof, stream + 1, output.next);
     }
     return false;
   }
-  std::array<char, kPiece> bytes;
-  const std::span<char> piece(bytes.data(), size);
-  if (!read_ring(source, output.next, piece)) {
+  if (size == 0) return false;
+  if (size >= kWorthReserving) out_.reserve(kMaxQueued);
+  protocol::append_header(out_, {StdioType::kData, static_cast<Stream>(stream + 1),
+                                 static_cast<uint32_t>(size), output.next});
+  if (!read_ring(source, output.next, size, out_)) {
+    out_.resize(before);
     // Given up while it was copied: the next round says so with a gap. Else the ring is unreadable.
     if (output.next >= source.tail) ending_ = Ending::kReset;
     return output.next < source.tail;
   }
-  put(StdioType::kData, stream + 1, output.next, {bytes.data(), size});
   output.next += size;
   return true;
 }

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "protocol/stdio.h"
+#include "serial-transport/frame.h"
 #include "tether/link/session_table.h"
 #include "tether/link/stdin_writer.h"
 #include "tether/link/supervisor_port.h"
@@ -16,7 +17,8 @@ namespace tether {
 
 class Attach {
  public:
-  static constexpr size_t kMaxQueued = 64 * 1024;  // bytes that one take_output() gives, about
+  // Bytes that one take_output() gives, about: whole frames of the transport.
+  static constexpr size_t kMaxQueued = 4 * serial_transport::kUsualPayload;
 
   Attach(SessionTable& sessions, SupervisorPort& port) : sessions_(sessions), port_(port) {}
 
@@ -29,8 +31,9 @@ class Attach {
   uint64_t next_deadline_ms() const { return writer_.next_deadline_ms(); }
   void on_time(uint64_t now_ms) { writer_.on_time(now_ms); }
 
-  // What to write to the client next, filled up from the rings; empty: nothing now.
-  std::string take_output();
+  // Replaces `bytes` by what to write to the client next, filled up from the rings; empty: nothing
+  // now.
+  void take_output(std::string& bytes);
   // The client sends nothing more: it detaches.
   void on_eof() {
     if (ending_ == Ending::kNone) ending_ = Ending::kFinish;

@@ -12,49 +12,56 @@ namespace asio = boost::asio;
 using ErrorCode = boost::system::error_code;
 
 namespace {
-constexpr size_t kReadSize = 16 * 1024;
+constexpr size_t kReadSize = 64 * 1024;
 }  // namespace
 
-ConnectionPump::ConnectionPump(std::shared_ptr<serial_transport::Connection> connection)
+template <typename Stream>
+Pump<Stream>::Pump(std::shared_ptr<Stream> connection)
     : connection_(std::move(connection)),
       read_wake_(connection_->get_executor(), asio::steady_timer::time_point::max()),
       write_wake_(connection_->get_executor(), asio::steady_timer::time_point::max()) {}
 
-void ConnectionPump::start(std::unique_ptr<Peer> peer) {
+template <typename Stream>
+void Pump<Stream>::start(std::unique_ptr<Peer> peer) {
   peer_ = std::move(peer);
   const auto executor = connection_->get_executor();
-  const auto on_escape = [self = shared_from_this()] { self->stop(); };
-  spawn_task(executor, "reading a connection", read_task(shared_from_this()), on_escape);
-  spawn_task(executor, "writing a connection", write_task(shared_from_this()), on_escape);
+  const auto on_escape = [self = this->shared_from_this()] { self->stop(); };
+  spawn_task(executor, "reading a connection", read_task(this->shared_from_this()), on_escape);
+  spawn_task(executor, "writing a connection", write_task(this->shared_from_this()), on_escape);
 }
 
 // The timers never expire: cancelling one is how its task is woken.
-void ConnectionPump::wake() {
+template <typename Stream>
+void Pump<Stream>::wake() {
   read_wake_.cancel();
   write_wake_.cancel();
 }
 
 // Behind the last byte. The connection stays until the client closes its side too.
-void ConnectionPump::finish() {
+template <typename Stream>
+void Pump<Stream>::finish() {
   connection_->shutdown_write();
   peer_.reset();
   wake();
 }
 
-void ConnectionPump::on_eof() {
+template <typename Stream>
+void Pump<Stream>::on_eof() {
   eof_ = true;
   if (peer_) peer_->on_eof();
   wake();
 }
 
-void ConnectionPump::stop() {
+template <typename Stream>
+void Pump<Stream>::stop() {
   if (std::exchange(gone_, true)) return;
   connection_->reset();
   peer_.reset();
   wake();
 }
 
-asio::awaitable<void> ConnectionPump::read_task(std::shared_ptr<ConnectionPump> self) {
+template <typename Stream>
+asio::awaitable<void> Pump<Stream>::read_task(std::shared_ptr<Pump> self) {
   ErrorCode error;
   auto token = asio::redirect_error(asio::use_awaitable, error);
   std::array<char, kReadSize> in;
@@ -79,8 +86,9 @@ asio::awaitable<void> ConnectionPump::read_task(std::shared_ptr<ConnectionPump> 
   }
 }
 
-asio::awaitable<void> ConnectionPump::write_all(std::shared_ptr<ConnectionPump> self,
-                                                std::string bytes) {
+template <typename Stream>
+asio::awaitable<void> Pump<Stream>::write_all(std::shared_ptr<Pump> self,
+                                              const std::string& bytes) {
   ErrorCode error;
   auto token = asio::redirect_error(asio::use_awaitable, error);
   for (size_t done = 0; done < bytes.size() && !self->gone_;) {
@@ -91,22 +99,25 @@ asio::awaitable<void> ConnectionPump::write_all(std::shared_ptr<ConnectionPump> 
 }
 
 // Until the client has finished too: what was written still arrives when the connection is let go.
-asio::awaitable<void> ConnectionPump::linger(std::shared_ptr<ConnectionPump> self) {
+template <typename Stream>
+asio::awaitable<void> Pump<Stream>::linger(std::shared_ptr<Pump> self) {
   ErrorCode error;
   auto token = asio::redirect_error(asio::use_awaitable, error);
   while (!self->eof_ && !self->gone_) co_await self->write_wake_.async_wait(token);
 }
 
-asio::awaitable<void> ConnectionPump::write_task(std::shared_ptr<ConnectionPump> self) {
+template <typename Stream>
+asio::awaitable<void> Pump<Stream>::write_task(std::shared_ptr<Pump> self) {
   ErrorCode error;
   auto token = asio::redirect_error(asio::use_awaitable, error);
+  std::string bytes;
   while (!self->gone_) {
-    std::string bytes = self->peer_->take_output();
+    self->peer_->fill_output(bytes);
     if (self->peer_->ending() == Peer::Ending::kReset) {
       self->stop();
     } else if (!bytes.empty()) {
       self->read_wake_.cancel();  // there may be room for requests again
-      co_await write_all(self, std::move(bytes));
+      co_await write_all(self, bytes);
     } else if (self->peer_->ending() == Peer::Ending::kFinish) {
       self->finish();
       break;
@@ -116,5 +127,18 @@ asio::awaitable<void> ConnectionPump::write_task(std::shared_ptr<ConnectionPump>
   }
   co_await linger(std::move(self));
 }
+
+void LocalConnection::shutdown_write() {
+  ErrorCode ignored;
+  socket_.shutdown(socket_.shutdown_send, ignored);
+}
+
+void LocalConnection::reset() {
+  ErrorCode ignored;
+  socket_.close(ignored);
+}
+
+template class Pump<serial_transport::Connection>;
+template class Pump<LocalConnection>;
 
 }  // namespace tether

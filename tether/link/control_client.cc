@@ -6,8 +6,8 @@ namespace {
 constexpr size_t kMaxVarint = 5;
 }
 
-ControlClient::ControlClient(ControlServer& server, std::function<void()> wake)
-    : server_(server), wake_(std::move(wake)) {
+ControlClient::ControlClient(ControlServer& server, std::function<void()> wake, Rights rights)
+    : server_(server), wake_(std::move(wake)), rights_(rights) {
   server_.clients_.insert(this);
 }
 
@@ -47,7 +47,7 @@ void ControlClient::take_requests() {
       bad_ = true;
       break;
     }
-    auto reply = server_.answer(request, this);
+    auto reply = may_ask(request) ? server_.answer(request, this) : server_.refuse(request);
     if (!reply) {
       ++waiting_;
       continue;
@@ -61,6 +61,10 @@ void ControlClient::take_requests() {
   in_.erase(0, consumed_);
   server_.buffered_ -= consumed_;
   consumed_ = 0;
+}
+
+bool ControlClient::may_ask(const ControlServer::Request& request) const {
+  return rights_ == Rights::kAll || request.has_signal() || request.exec().has_login();
 }
 
 // One varint of length, then so many bytes.

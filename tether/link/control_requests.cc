@@ -7,6 +7,9 @@
 #include <cstring>
 
 #include "common/io.h"
+#include "protocol/config.h"
+#include "protocol/config_network.h"
+#include "protocol/config_rules.h"
 #include "protocol/journal.h"
 #include "tether/link/control_server.h"
 #include "tether/link/exec_spec.h"
@@ -34,6 +37,12 @@ LinkHeader header_for(LinkType type, const ControlServer::Request& request) {
 
 common::UniqueFd memfd(const char* name) {
   return common::UniqueFd(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+}
+
+uint32_t login_flags(const protocol::pb::LaunchSpec& spec) {
+  if (!spec.has_login()) return 0;
+  const bool shell = spec.login().kind() == protocol::pb::Login::SHELL;
+  return kSessionTransient | (shell ? 0U : kSessionOutside);
 }
 
 protocol::SessionState state_of(const SessionView& session) {
@@ -102,9 +111,11 @@ bool ControlServer::exec(const Request& request, Reply& reply, Pending& pending)
     pending.argv.push_back(common::escape(session.argv(i).substr(0, kMaxShownWord)));
   }
   LinkHeader header = header_for(LinkType::kLaunch, request);
-  header.value =
-      (session.tty() ? kSessionTty : 0U) | (session.open_stdin() ? kSessionStdinOpen : 0U) |
-      (pending.detach ? kSessionDiscard : 0U) | (spec->has_archive() ? kSessionTransient : 0U);
+  header.value = (session.tty() ? kSessionTty : 0U) |
+                 (session.open_stdin() ? kSessionStdinOpen : 0U) |
+                 (pending.detach ? kSessionDiscard : 0U) |
+                 (spec->has_archive() ? kSessionTransient | kSessionOutside : 0U) |
+                 login_flags(*spec) | (spec->debug_shell() ? kSessionApart : 0U);
   port_.send_fd(header, std::move(file));
   return true;
 }
@@ -128,15 +139,105 @@ void ControlServer::settle_exec(SessionView& session) {
   settle(std::move(reply));
 }
 
-bool ControlServer::list_processes(const Request& request, Reply& reply, Pending& pending) {
-  pending.list = memfd("processes");
-  common::UniqueFd theirs(::fcntl(pending.list.get(), F_DUPFD_CLOEXEC, 3));
+// The file goes to a helper of the supervisor's, which writes into it.
+bool ControlServer::send_file(LinkType type, const Request& request, Reply& reply,
+                              Pending& pending) {
+  return send_file(header_for(type, request), reply, pending);
+}
+
+bool ControlServer::send_file(const LinkHeader& header, Reply& reply, Pending& pending) {
+  common::UniqueFd theirs(::fcntl(pending.file.get(), F_DUPFD_CLOEXEC, 3));
   if (!theirs) {
-    fail(reply, errno, "processes", "");
+    fail(reply, errno, "memory file", "");
     return false;
   }
-  port_.send_fd(header_for(LinkType::kListProcesses, request), std::move(theirs));
+  port_.send_fd(header, std::move(theirs));
   return true;
+}
+
+bool ControlServer::list_processes(const Request& request, Reply& reply, Pending& pending) {
+  pending.file = memfd("processes");
+  return send_file(LinkType::kListProcesses, request, reply, pending);
+}
+
+bool ControlServer::update(const Request& request, Reply& reply, Pending& pending) {
+  const auto& resources = request.update().resources();
+  if (const auto checked = protocol::check_resources(resources, "update.resources");
+      checked.has_error()) {
+    fail(reply, EINVAL, checked.error().object, checked.error().detail);
+    return false;
+  }
+  pending.file = memfd("limits");
+  const std::string bytes = resources.SerializeAsString();
+  if (!pending.file || common::write_all(pending.file.get(), bytes, "limits").has_error()) {
+    fail(reply, ENOMEM, "limits", "");
+    return false;
+  }
+  return send_file(LinkType::kUpdate, request, reply, pending);
+}
+
+bool ControlServer::volume(const Request& request, Reply& reply, Pending& pending) {
+  if (request.has_mount_volume()) {
+    protocol::Problems problems;
+    protocol::check_volume(request.mount_volume().volume(), "volume", problems);
+    if (const auto checked = problems.first(); checked.has_error()) {
+      fail(reply, EINVAL, checked.error().object, checked.error().detail);
+      return false;
+    }
+  }
+  pending.file = memfd("volume");
+  if (!pending.file ||
+      common::write_all(pending.file.get(), request.SerializeAsString(), "volume").has_error()) {
+    fail(reply, ENOMEM, "volume", "");
+    return false;
+  }
+  return send_file(LinkType::kVolume, request, reply, pending);
+}
+
+bool ControlServer::network(const Request& request, Reply& reply, Pending& pending) {
+  LinkHeader header = header_for(LinkType::kNetwork, request);
+  header.value = request.has_connect_network() ? 1 : 0;
+  std::string name = request.disconnect_network().name();
+  if (request.has_connect_network()) {
+    protocol::pb::Network alone;
+    *alone.add_interfaces() = request.connect_network().interface();
+    if (const auto checked = protocol::check_network(alone); checked.has_error()) {
+      fail(reply, EINVAL, checked.error().object, checked.error().detail);
+      return false;
+    }
+    name = alone.interfaces(0).name();
+  }
+  name.resize(16, '\0');
+  std::memcpy(&header.offset, name.data(), sizeof header.offset);
+  std::memcpy(&header.session, name.data() + 8, sizeof header.session);
+  std::memcpy(&header.stream, name.data() + 12, sizeof header.stream);
+  pending.file = memfd("network");
+  if (!pending.file ||
+      common::write_all(pending.file.get(), request.SerializeAsString(), "network").has_error()) {
+    fail(reply, ENOMEM, "network", "");
+    return false;
+  }
+  return send_file(header, reply, pending);
+}
+
+void ControlServer::settle_update(const LinkHeader& header) {
+  Reply reply;
+  reply.set_id(
+      std::string(reinterpret_cast<const char*>(header.writer.data()), sizeof header.writer));
+  const auto found = pending_.find(reply.id());
+  if (found == pending_.end()) return;
+  if (header.value != 0) {
+    const std::string path = "/proc/self/fd/" + std::to_string(found->second.file.get());
+    const auto bytes = common::read_file(path, kMaxList);
+    if (bytes.has_error() || !reply.mutable_failure()->ParseFromString(*bytes)) {
+      reply.clear_failure();
+    }
+    // What it says, if it came to say something; its end, if not.
+    if (reply.failure().errno_value() != header.value) {
+      fail(reply, static_cast<int>(header.value), "limits", "");
+    }
+  }
+  settle(std::move(reply));
 }
 
 void ControlServer::settle_list(const LinkHeader& header) {
@@ -145,7 +246,7 @@ void ControlServer::settle_list(const LinkHeader& header) {
       std::string(reinterpret_cast<const char*>(header.writer.data()), sizeof header.writer));
   const auto found = pending_.find(reply.id());
   if (found == pending_.end()) return;
-  const std::string path = "/proc/self/fd/" + std::to_string(found->second.list.get());
+  const std::string path = "/proc/self/fd/" + std::to_string(found->second.file.get());
   const auto bytes = common::read_file(path, kMaxList);
   if (header.value != 0) {
     fail(reply, static_cast<int>(header.value), "processes", "");

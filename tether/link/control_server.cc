@@ -17,7 +17,9 @@ std::string to_string(const std::array<uint64_t, 2>& id) {
 
 bool is_mutating(const ControlServer::Request& request) {
   return request.has_signal() || request.has_stop() || request.has_exec() || request.has_pause() ||
-         request.has_restart_link();
+         request.has_restart_link() || request.has_update() || request.has_mount_volume() ||
+         request.has_unmount_volume() || request.has_connect_network() ||
+         request.has_disconnect_network();
 }
 
 }  // namespace
@@ -48,6 +50,8 @@ void ControlServer::on_message(const LinkHeader& header, std::string_view payloa
     }
     case LinkType::kProcesses:
       return settle_list(header);
+    case LinkType::kUpdated:
+      return settle_update(header);
     case LinkType::kMemory:
       return settle_info(header);
     case LinkType::kEvent:
@@ -122,6 +126,13 @@ std::optional<ControlServer::Reply> ControlServer::answer(const Request& request
   return std::nullopt;
 }
 
+std::optional<ControlServer::Reply> ControlServer::refuse(const Request& request) {
+  Reply reply;
+  reply.set_id(request.id().substr(0, kIdSize));
+  fail(reply, EPERM, "request", "not for a login");
+  return reply;
+}
+
 void ControlServer::remember(const Reply& reply) {
   if (result_order_.size() == kMaxResults) {
     results_.erase(result_order_.front());
@@ -144,18 +155,20 @@ std::optional<ControlServer::Reply> ControlServer::act(const Request& request, P
     case Request::kStop:
       stop(request, reply);
       return reply;
+    case Request::kGetStats:
+      *reply.mutable_stats() = stats_.read();
+      return reply;
     case Request::kGetInfo:
+    case Request::kUpdate:
     case Request::kExec:
     case Request::kPause:
     case Request::kListProcesses:
     case Request::kRestartLink:
-      break;
-    case Request::kUpdate:
-    case Request::kGetStats:
     case Request::kMountVolume:
     case Request::kUnmountVolume:
     case Request::kConnectNetwork:
     case Request::kDisconnectNetwork:
+      break;
     case Request::WHAT_NOT_SET:
       fail(reply, ENOSYS, "request", "this agent does not know it; use a client of its version");
       return reply;
@@ -173,6 +186,12 @@ std::optional<ControlServer::Reply> ControlServer::act(const Request& request, P
     measure(request);
   } else if (request.has_restart_link()) {
     restart_link(request);
+  } else if (request.has_update()) {
+    asked = update(request, reply, pending);
+  } else if (request.has_mount_volume() || request.has_unmount_volume()) {
+    asked = volume(request, reply, pending);
+  } else if (request.has_connect_network() || request.has_disconnect_network()) {
+    asked = network(request, reply, pending);
   } else {
     asked = list_processes(request, reply, pending);
   }

@@ -17,6 +17,7 @@
 #include "common/unique_fd.h"
 #include "protocol/control.pb.h"
 #include "tether/link/session_table.h"
+#include "tether/link/stats.h"
 #include "tether/link/supervisor_port.h"
 
 namespace tether {
@@ -47,8 +48,11 @@ class ControlServer {
 
   // After SessionTable took the message in.
   void on_message(const LinkHeader& header, std::string_view payload);
+  void use_stats_file(uint32_t which, common::UniqueFd file) { stats_.use(which, std::move(file)); }
   // The reply; nothing: it comes later, by the client's on_reply(), unless that is gone by then.
   std::optional<Reply> answer(const Request& request, ControlClient* client);
+  // The reply to somebody who may not ask that.
+  static std::optional<Reply> refuse(const Request& request);
   const SupervisorPort& port() const { return port_; }
   // The port is no longer congested.
   void on_port_ready() { wake_all(); }
@@ -59,10 +63,11 @@ class ControlServer {
  private:
   friend class ControlClient;
   struct Pending {
-    bool mutating = false;                // its result is remembered
-    bool detach = false;                  // of an exec: until it runs
-    common::UniqueFd list;                // of ListProcesses: where it will be
-    std::vector<std::string> argv;        // of an exec
+    bool mutating = false;          // its result is remembered
+    bool detach = false;            // of an exec: until it runs
+    common::UniqueFd file;          // of ListProcesses: where the list will be; of Update, and
+                                    // of volumes
+    std::vector<std::string> argv;  // of an exec
     std::vector<ControlClient*> clients;  // who asked
   };
   void wake_all();
@@ -76,9 +81,15 @@ class ControlServer {
   void stop(const Request& request, Reply& reply);
   void pause(const Request& request);
   bool exec(const Request& request, Reply& reply, Pending& pending);
+  bool send_file(LinkType type, const Request& request, Reply& reply, Pending& pending);
+  bool send_file(const LinkHeader& header, Reply& reply, Pending& pending);
   bool list_processes(const Request& request, Reply& reply, Pending& pending);
   void settle_exec(SessionView& session);
+  bool update(const Request& request, Reply& reply, Pending& pending);
+  bool volume(const Request& request, Reply& reply, Pending& pending);
+  bool network(const Request& request, Reply& reply, Pending& pending);
   void settle_list(const LinkHeader& header);
+  void settle_update(const LinkHeader& header);
   void measure(const Request& request);
   void restart_link(const Request& request);
   void settle_info(const LinkHeader& header);
@@ -95,6 +106,7 @@ class ControlServer {
   size_t buffered_ = 0;
   bool paused_ = false;
   uint32_t primary_restarts_ = 0;
+  StatsFiles stats_;
   std::deque<Event> events_;
   uint32_t health_ = 0;
   uint32_t restarts_ = 0;
@@ -108,8 +120,11 @@ class ControlClient {
   static constexpr size_t kMaxQueued = 64 * 1024;
   static constexpr size_t kMaxWaiting = 64;  // requests of its own without a reply
 
+  // kLogins: signals and execs with a Login alone; anything else is refused with EPERM.
+  enum class Rights : uint8_t { kAll, kLogins };
+
   // `wake` is called when take_output() may have changed; it must not call back.
-  ControlClient(ControlServer& server, std::function<void()> wake);
+  ControlClient(ControlServer& server, std::function<void()> wake, Rights rights = Rights::kAll);
   ~ControlClient();
   ControlClient(const ControlClient&) = delete;
   ControlClient& operator=(const ControlClient&) = delete;
@@ -125,6 +140,7 @@ class ControlClient {
 
  private:
   void take_requests();
+  bool may_ask(const ControlServer::Request& request) const;
   enum class Cut { kMessage, kMore, kBad };
   Cut cut(std::string_view& message);
   void put(const ::tether::v1::Message& message);
@@ -136,6 +152,7 @@ class ControlClient {
   size_t consumed_ = 0;
   size_t waiting_ = 0;
   bool bad_ = false;
+  Rights rights_;
   std::optional<uint64_t> next_event_;  // subscribed from there on
 };
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -263,7 +264,7 @@ TEST_F(ExecRequestTest, AnArchiveEndsWithItsClient) {
   auto wanted = request('x');
   wanted.mutable_exec()->mutable_archive()->set_path("/srv");
   EXPECT_TRUE(ask(wanted).empty());
-  EXPECT_EQ(port_.take(LinkType::kLaunch).at(0).header.value, kSessionTransient);
+  EXPECT_EQ(port_.take(LinkType::kLaunch).at(0).header.value, kSessionTransient | kSessionOutside);
 }
 
 TEST_F(ExecRequestTest, AListOfProcessesIsWhatTheHelperWrote) {
@@ -281,6 +282,70 @@ TEST_F(ExecRequestTest, AListOfProcessesIsWhatTheHelperWrote) {
   ask(list);
   hear(answer_to(LinkType::kProcesses, 'x', ETIMEDOUT));
   EXPECT_EQ(said().at(0).reply().failure().errno_value(), static_cast<uint32_t>(ETIMEDOUT));
+}
+
+TEST_F(ExecRequestTest, AVolumeIsCheckedAndGoesToAHelperOnce) {
+  auto mount = request('m');
+  auto& volume = *mount.mutable_mount_volume()->mutable_volume();
+  volume.set_path("data");
+  volume.mutable_tmpfs();
+  EXPECT_EQ(ask(mount).at(0).reply().failure().object(), "volume.path");
+  mount = request('n');
+  mount.mutable_mount_volume()->mutable_volume()->set_path("/data");
+  mount.mutable_mount_volume()->mutable_volume()->mutable_tmpfs();
+  EXPECT_TRUE(ask(mount).empty());
+  const auto sent = port_.take(LinkType::kVolume);
+  ASSERT_EQ(sent.size(), 1U);
+  ASSERT_EQ(::lseek(sent[0].fd.get(), 0, SEEK_SET), 0);
+  pb::Request handed;
+  ASSERT_EQ(::lseek(sent[0].fd.get(), 0, SEEK_SET), 0);
+  ASSERT_TRUE(handed.ParseFromFileDescriptor(sent[0].fd.get()));
+  EXPECT_EQ(handed.mount_volume().volume().path(), "/data");
+  hear(answer_to(LinkType::kUpdated, 'n'));
+  EXPECT_FALSE(said().at(0).reply().has_failure());
+  EXPECT_FALSE(ask(mount).at(0).reply().has_failure());
+  EXPECT_TRUE(port_.take(LinkType::kVolume).empty());
+}
+
+TEST_F(ExecRequestTest, NewLimitsGoToAHelperWhichSaysWhatWasWrong) {
+  auto update = request('x');
+  update.mutable_update()->mutable_resources()->set_pids_max(7);
+  EXPECT_TRUE(ask(update).empty());
+  auto sent = port_.take(LinkType::kUpdate);
+  ASSERT_EQ(sent.size(), 1U);
+  pb::Resources handed;
+  ASSERT_EQ(::lseek(sent[0].fd.get(), 0, SEEK_SET), 0);
+  ASSERT_TRUE(handed.ParseFromFileDescriptor(sent[0].fd.get()));
+  EXPECT_EQ(handed.pids_max(), 7U);
+  pb::Failure failure;
+  failure.set_errno_value(EBUSY);
+  failure.set_object("memory");
+  failure.set_hint("it holds 80 MiB");
+  const std::string bytes = failure.SerializeAsString();
+  ASSERT_EQ(::ftruncate(sent[0].fd.get(), 0), 0);
+  ASSERT_EQ(::pwrite(sent[0].fd.get(), bytes.data(), bytes.size(), 0),
+            static_cast<ssize_t>(bytes.size()));
+  hear(answer_to(LinkType::kUpdated, 'x', EBUSY));
+  EXPECT_EQ(said().at(0).reply().failure().hint(), "it holds 80 MiB");
+  // Once carried out, the same request has the same answer.
+  EXPECT_EQ(ask(update).at(0).reply().failure().object(), "memory");
+  EXPECT_TRUE(port_.take(LinkType::kUpdate).empty());
+}
+
+TEST_F(ExecRequestTest, LimitsThatMakeNoSenseAreRefusedByTheirField) {
+  auto update = request('x');
+  update.mutable_update()->mutable_resources()->set_cpu_weight(10001);
+  EXPECT_EQ(ask(update).at(0).reply().failure().object(), "update.resources.cpu_weight");
+}
+
+TEST_F(ExecRequestTest, StatsAreAnsweredAtOnce) {
+  const common::UniqueFd pids(::memfd_create("pids", MFD_CLOEXEC));
+  ASSERT_EQ(::write(pids.get(), "12\n", 3), 3);
+  server_.use_stats_file(static_cast<uint32_t>(StatsFile::kPids),
+                         common::UniqueFd(::fcntl(pids.get(), F_DUPFD_CLOEXEC, 3)));
+  auto stats = request('x');
+  stats.mutable_get_stats();
+  EXPECT_EQ(ask(stats).at(0).reply().stats().pids(), 12U);
 }
 
 TEST_F(ExecRequestTest, WhatIsAskedForAtOnceIsBounded) {

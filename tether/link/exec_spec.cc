@@ -23,6 +23,37 @@ common::Result<protocol::pb::LaunchSpec> make_archive_spec(const protocol::pb::E
   return spec;
 }
 
+// What of the container's holds for each of its processes.
+void inherit(const protocol::pb::Session& primary, protocol::pb::Session& session) {
+  *session.mutable_ulimits() = primary.ulimits();
+  *session.mutable_groups() = primary.groups();
+  session.set_oom_score_adj(primary.oom_score_adj());
+}
+
+common::Result<protocol::pb::Sandbox> make_sandbox(const protocol::pb::Sandbox& container,
+                                                   const protocol::pb::Exec& exec) {
+  protocol::pb::Sandbox sandbox = container;
+  // They were done when the container started.
+  sandbox.clear_sysctls();
+  sandbox.clear_masked_paths();
+  sandbox.clear_read_only_paths();
+  if (exec.debug_shell()) {  // Its program is ours, and it is to look into everything.
+    sandbox.set_unconfined(true);
+    sandbox.clear_no_new_privileges();
+  }
+  if (exec.privileged()) {
+    if (container.host_cgroup_namespace()) {
+      return common::make_error(EINVAL, "request field", "exec.privileged",
+                                "the container sees the machine's control groups "
+                                "(sandbox.host_cgroup_namespace), and could then change them");
+    }
+    sandbox.set_privileged(true);
+    sandbox.set_unconfined(true);
+    sandbox.clear_capabilities();
+  }
+  return sandbox;
+}
+
 }  // namespace
 
 common::Result<protocol::pb::LaunchSpec> make_exec_spec(const protocol::pb::ContainerVm& config,
@@ -38,7 +69,15 @@ common::Result<protocol::pb::LaunchSpec> make_exec_spec(const protocol::pb::Cont
   session.clear_stop_signal();
   session.clear_hold_until_attach();
   session.clear_init();
-  if (exec.debug_shell()) {
+  inherit(primary, session);
+  ASSIGN_OR_RETURN(*spec.mutable_sandbox(), make_sandbox(config.sandbox(), exec));
+  if (exec.has_login()) {
+    *spec.mutable_login() = exec.login();
+    if (session.argv_size() > 1) {
+      return common::make_error(EINVAL, "request field", "exec.session.argv",
+                                "want one command line at most for a login");
+    }
+  } else if (exec.debug_shell()) {
     if (session.argv_size() == 0) session.add_argv("sh");
   } else {
     if (session.user().empty()) session.set_user(primary.user());
@@ -51,7 +90,10 @@ common::Result<protocol::pb::LaunchSpec> make_exec_spec(const protocol::pb::Cont
     if (!replaced.contains(name_of(variable))) session.add_env(variable);
   }
   for (const auto& variable : wanted.env()) session.add_env(variable);
+  const bool shell = spec.has_login() && session.argv_size() == 0;
+  if (shell) session.add_argv("login");  // It needs no command, and nothing else may be wrong.
   RETURN_IF_ERROR(protocol::check_session(session, "exec"));
+  if (shell) session.clear_argv();
   return spec;
 }
 

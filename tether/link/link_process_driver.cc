@@ -6,6 +6,7 @@
 #include "tether/link/clock_server.h"
 #include "tether/link/connection_pump_driver.h"
 #include "tether/link/control_server.h"
+#include "tether/link/ssh_server_driver.h"
 #include "tether/link/stdio_server.h"
 #include "tether/link/supervisor_channel_driver.h"
 #include "tether/supervisor/clock.h"
@@ -21,6 +22,10 @@ class LinkState : public std::enable_shared_from_this<LinkState> {
         stdio_(sessions_, *channel_),
         control_(sessions_, *channel_, std::move(options.agent_version), std::move(options.config)),
         clock_(*channel_),
+        ssh_(*channel_,
+             [this](SshAsk asked, std::shared_ptr<LocalConnection> connection) {
+               serve_login(asked, std::move(connection));
+             }),
         endpoint_(executor, options.endpoint, std::move(options.openers)),
         timer_(executor) {}
 
@@ -35,8 +40,10 @@ class LinkState : public std::enable_shared_from_this<LinkState> {
  private:
   void on_message(const LinkHeader& header, std::string_view payload,
                   std::span<common::UniqueFd> fds);
-  void accept_stdio(std::shared_ptr<Connection> connection);
+  template <typename Stream>
+  void accept_stdio(std::shared_ptr<Stream> connection);
   void accept_control(std::shared_ptr<Connection> connection);
+  void serve_login(SshAsk asked, std::shared_ptr<LocalConnection> connection);
   void accept_clock(std::shared_ptr<Connection> connection);
 
   SessionTable sessions_;
@@ -44,6 +51,7 @@ class LinkState : public std::enable_shared_from_this<LinkState> {
   StdioServer stdio_;
   ControlServer control_;
   ClockServer clock_;
+  SshServer ssh_;
   serial_transport::Endpoint endpoint_;
   asio::steady_timer timer_;
   uint64_t armed_ms_ = ~uint64_t{0};
@@ -62,7 +70,7 @@ class StdioPeer : public Peer {
   }
   void on_eof() override { state_->stdio().on_eof(id_); }
   bool wants_input() const override { return state_->stdio().wants_input(id_); }
-  std::string take_output() override { return state_->stdio().take_output(id_); }
+  void fill_output(std::string& bytes) override { state_->stdio().take_output(id_, bytes); }
   Ending ending() const override {
     switch (state_->stdio().ending(id_)) {
       case Attach::Ending::kNone:
@@ -82,8 +90,9 @@ class StdioPeer : public Peer {
 
 class ControlPeer : public Peer {
  public:
-  ControlPeer(std::shared_ptr<LinkState> state, std::function<void()> wake)
-      : state_(std::move(state)), client_(state_->control(), std::move(wake)) {}
+  ControlPeer(std::shared_ptr<LinkState> state, std::function<void()> wake,
+              ControlClient::Rights rights = ControlClient::Rights::kAll)
+      : state_(std::move(state)), client_(state_->control(), std::move(wake), rights) {}
   void on_bytes(std::string_view bytes) override { client_.on_bytes(bytes); }
   void on_eof() override { eof_ = true; }
   bool wants_input() const override { return !eof_ && client_.wants_input(); }
@@ -115,7 +124,11 @@ class ClockPeer : public Peer {
   bool eof_ = false;
 };
 
-std::function<void()> waker(const std::shared_ptr<ConnectionPump>& pump) {
+void refuse(Connection& connection) { connection.reset(serial_transport::Reason::kTooMany); }
+void refuse(LocalConnection& connection) { connection.reset(); }
+
+template <typename Stream>
+std::function<void()> waker(const std::shared_ptr<Pump<Stream>>& pump) {
   return [weak = std::weak_ptr(pump)] {
     if (const auto alive = weak.lock()) alive->wake();
   };
@@ -145,6 +158,9 @@ void LinkState::start(std::function<void()> on_supervisor_gone) {
   endpoint_.listen("control", [weak](std::shared_ptr<Connection> connection) {
     if (const auto self = weak.lock()) self->accept_control(std::move(connection));
   });
+  endpoint_.listen("ssh", [weak](std::shared_ptr<Connection> connection) {
+    if (const auto self = weak.lock()) self->ssh_.accept(std::move(connection));
+  });
   endpoint_.listen("clock", [weak](std::shared_ptr<Connection> connection) {
     if (const auto self = weak.lock()) self->accept_clock(std::move(connection));
   });
@@ -160,16 +176,21 @@ void LinkState::close() {
 void LinkState::on_message(const LinkHeader& header, std::string_view payload,
                            std::span<common::UniqueFd> fds) {
   sessions_.on_message(header, payload, fds);
+  if (header.type == LinkType::kStatsFile && !fds.empty()) {
+    control_.use_stats_file(header.value, std::move(fds[0]));
+  }
   control_.on_message(header, payload);
   clock_.on_message(header);
+  ssh_.on_message(header, fds);
   stdio_.on_message(header, now_ms());
   arm();
 }
 
-void LinkState::accept_stdio(std::shared_ptr<Connection> connection) {
-  const auto pump = std::make_shared<ConnectionPump>(connection);
+template <typename Stream>
+void LinkState::accept_stdio(std::shared_ptr<Stream> connection) {
+  const auto pump = std::make_shared<Pump<Stream>>(connection);
   const auto id = stdio_.open(waker(pump));
-  if (id == 0) return connection->reset(serial_transport::Reason::kTooMany);
+  if (id == 0) return refuse(*connection);
   pump->start(std::make_unique<StdioPeer>(shared_from_this(), id));
 }
 
@@ -177,6 +198,15 @@ void LinkState::accept_control(std::shared_ptr<Connection> connection) {
   if (control_.full()) return connection->reset(serial_transport::Reason::kTooMany);
   const auto pump = std::make_shared<ConnectionPump>(std::move(connection));
   pump->start(std::make_unique<ControlPeer>(shared_from_this(), waker(pump)));
+}
+
+// Of a login process, which parses what anybody may send: it gets no more than logins need.
+void LinkState::serve_login(SshAsk asked, std::shared_ptr<LocalConnection> connection) {
+  if (asked == SshAsk::kServeStdio) return accept_stdio(std::move(connection));
+  if (control_.full()) return connection->reset();
+  const auto pump = std::make_shared<LocalPump>(std::move(connection));
+  pump->start(std::make_unique<ControlPeer>(shared_from_this(), waker(pump),
+                                            ControlClient::Rights::kLogins));
 }
 
 void LinkState::accept_clock(std::shared_ptr<Connection> connection) {

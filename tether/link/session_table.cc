@@ -1,25 +1,11 @@
 #include "tether/link/session_table.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 
 #include "protocol/journal.h"
 
 namespace tether {
 namespace {
-
-bool read_at(int fd, uint64_t position, std::span<char> out) {
-  while (!out.empty()) {
-    const ssize_t n = ::pread(fd, out.data(), out.size(), static_cast<off_t>(position));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    position += static_cast<uint64_t>(n);
-    out = out.subspan(static_cast<size_t>(n));
-  }
-  return true;
-}
 
 void take_exit(SessionView& session, const LinkHeader& header, std::string_view payload) {
   protocol::StdioExit exit;
@@ -35,19 +21,15 @@ void take_exit(SessionView& session, const LinkHeader& header, std::string_view 
 
 }  // namespace
 
-bool read_ring(StreamView& stream, uint64_t offset, std::span<char> out) {
-  if (offset < stream.tail || offset > stream.head || out.size() > stream.head - offset) {
-    return false;
-  }
-  const uint64_t start = offset % kRingSize;
-  const size_t first = std::min<size_t>(out.size(), kRingSize - start);
+bool read_ring(StreamView& stream, uint64_t offset, size_t size, std::string& out) {
+  if (offset < stream.tail || offset > stream.head || size > stream.head - offset) return false;
+  const size_t before = out.size();
   uint64_t tail = 0;
-  const std::span<char> place(reinterpret_cast<char*>(&tail), sizeof tail);
-  const bool read = read_at(stream.ring.get(), start, out.first(first)) &&
-                    read_at(stream.ring.get(), 0, out.subspan(first)) &&
-                    read_at(stream.ring.get(), kRingSize, place);
-  if (read) stream.tail = std::max(stream.tail, std::min(tail, stream.head));
-  return read && stream.tail <= offset;
+  if (!stream.ring.append(offset, size, out, tail)) return false;
+  stream.tail = std::max(stream.tail, std::min(tail, stream.head));
+  if (stream.tail <= offset) return true;
+  out.resize(before);
+  return false;
 }
 
 SessionView* SessionTable::find(uint32_t id) {
@@ -72,7 +54,7 @@ SessionView* SessionTable::introduce(const LinkHeader& header, std::span<common:
   session.request = header.writer;
   if ((header.value & kSessionPrimary) != 0) primary_ = id;
   if (header.offset != 0) session.pid = static_cast<uint32_t>(header.offset);
-  for (size_t i = 0; i < fds.size(); ++i) session.streams[i].ring = std::move(fds[i]);
+  for (size_t i = 0; i < fds.size(); ++i) session.streams[i].ring = RingView(std::move(fds[i]));
   if (discard) {
     for (StreamView& stream : session.streams) stream.known = stream.ended = true;
   }

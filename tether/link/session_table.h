@@ -12,6 +12,7 @@
 
 #include "common/unique_fd.h"
 #include "protocol/stdio.h"
+#include "tether/link/ring_view.h"
 #include "tether/supervisor/link_messages.h"
 
 namespace tether {
@@ -24,7 +25,7 @@ struct StreamView {
   bool watched = false;    // there was a client ever: delivered means something
   bool known = false;      // the supervisor has told its bounds
   bool ended = false;      // head is its end
-  common::UniqueFd ring;   // read-only
+  RingView ring;
 };
 
 struct SessionView {
@@ -58,8 +59,8 @@ class SessionTable {
   uint32_t primary_ = 0;
 };
 
-// Copies out.size() bytes from `offset` of the stream. False when they are not all held, or were
-// given up while being copied: then stream.tail has moved.
-bool read_ring(StreamView& stream, uint64_t offset, std::span<char> out);
+// Appends `size` bytes from `offset` of the stream. False, and `out` as before, when they are not
+// all held, or were given up while being copied: then stream.tail has moved.
+bool read_ring(StreamView& stream, uint64_t offset, size_t size, std::string& out);
 
 }  // namespace tether

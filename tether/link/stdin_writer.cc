@@ -32,7 +32,8 @@ bool StdinWriter::push(uint64_t offset, std::string_view bytes, uint64_t now_ms)
     sent_ = accepted_;
     return true;
   }
-  held_ += bytes;
+  if (bytes.size() > held_.room()) return false;
+  held_.append(bytes);
   pump(now_ms);
   return true;
 }
@@ -47,7 +48,7 @@ bool StdinWriter::push_eof(uint64_t offset, uint64_t now_ms) {
 void StdinWriter::on_ack(uint64_t offset, bool closed, uint64_t now_ms) {
   known_ = true;
   if (offset > accepted_) {
-    held_.erase(0, static_cast<size_t>(std::min<uint64_t>(offset - accepted_, held_.size())));
+    held_.drop(static_cast<size_t>(std::min<uint64_t>(offset - accepted_, held_.size())));
     accepted_ = offset;
     sent_ = std::max(sent_, accepted_);
     query_wait_ms_ = kFirstQueryMs;
@@ -57,7 +58,7 @@ void StdinWriter::on_ack(uint64_t offset, bool closed, uint64_t now_ms) {
   if (closed) {
     closed_ = true;
     accepted_ = sent_ = end();
-    held_.clear();
+    held_.drop(held_.size());
     pieces_.clear();
   } else if (asked_ && accepted_ < sent_) {
     // It refused the rest for want of room, or has not told yet: repeating does no harm.
@@ -84,12 +85,11 @@ void StdinWriter::pump(uint64_t now_ms) {
   if (!known_ || closed_) return;
   while (sent_ < end() && sent_ - accepted_ < kMaxInFlight && pieces_.size() < kMaxPieces &&
          !port_->congested()) {
-    const size_t size =
-        static_cast<size_t>(std::min<uint64_t>(end() - sent_, uint64_t{kLinkMaxPayload}));
     const auto start = static_cast<size_t>(sent_ - accepted_);
+    const std::string_view piece = held_.piece(start, kLinkMaxPayload);
     if (pieces_.empty()) query_at_ms_ = now_ms + query_wait_ms_;
-    port_->send(header(LinkType::kStdin, sent_), std::string_view(held_).substr(start, size));
-    sent_ += size;
+    port_->send(header(LinkType::kStdin, sent_), piece);
+    sent_ += piece.size();
     pieces_.push_back(sent_);
   }
   // Behind everything accepted: a piece that was refused must not be cut off by the end.

@@ -4,16 +4,19 @@
 
 #include <cstdint>
 #include <deque>
-#include <string>
 #include <string_view>
 
+#include "protocol/stdio.h"
+#include "tether/link/held_bytes.h"
 #include "tether/link/supervisor_port.h"
 
 namespace tether {
 
 class StdinWriter {
  public:
-  static constexpr uint64_t kMaxInFlight = 64 * 1024;  // passed on and not accepted yet
+  // What a client may send ahead, beside one piece that it had begun before.
+  static constexpr size_t kMaxHeld = protocol::kWideStdinWindow;
+  static constexpr uint64_t kMaxInFlight = 128 * 1024;  // passed on and not accepted yet
   static constexpr size_t kMaxPieces = 16;
   static constexpr uint64_t kFirstQueryMs = 250;  // without progress: ask what became of it
   static constexpr uint64_t kLongestQueryMs = 4000;
@@ -26,9 +29,10 @@ class StdinWriter {
   uint64_t accepted() const { return accepted_; }
   bool closed() const { return closed_; }
   // More may be pushed. False: take nothing more from the client until it is true again.
-  bool has_room() const { return end() - accepted_ < kMaxInFlight; }
+  bool has_room() const { return held_.size() < kMaxHeld; }
 
-  // The client's bytes; what it repeats is dropped. False: a hole, the client misbehaves.
+  // The client's bytes, at most kStdioMaxPayload; what it repeats is dropped. False: a hole, the
+  // client misbehaves.
   bool push(uint64_t offset, std::string_view bytes, uint64_t now_ms);
   // The client's end of input, at `offset`. False: not where its bytes end.
   bool push_eof(uint64_t offset, uint64_t now_ms);
@@ -51,7 +55,7 @@ class StdinWriter {
   bool known_ = false, closed_ = false, eof_ = false, eof_sent_ = false, asked_ = false;
   uint64_t accepted_ = 0;  // offset of held_'s first byte
   uint64_t sent_ = 0;
-  std::string held_;
+  HeldBytes held_{kMaxHeld + protocol::kStdioMaxPayload};
   std::deque<uint64_t> pieces_;  // where each piece in flight ends
   uint64_t query_at_ms_ = 0;
   uint64_t query_wait_ms_ = kFirstQueryMs;

@@ -27,7 +27,7 @@ class StdinWriterTest : public testing::Test {
 
 TEST_F(StdinWriterTest, PassesOnInPiecesOfBoundedSizeWithItsOwnOffsets) {
   begin();
-  const std::string bytes(40 * 1024, 'x');
+  const std::string bytes(2 * kLinkMaxPayload + 8 * 1024, 'x');
   EXPECT_TRUE(writer_.push(0, bytes, 0));
   const auto sent = port_.take(LinkType::kStdin);
   ASSERT_EQ(sent.size(), 3U);
@@ -54,13 +54,41 @@ TEST_F(StdinWriterTest, RefusesAHole) {
 
 TEST_F(StdinWriterTest, HoldsBackWhatIsBeyondTheFlightUntilAcknowledged) {
   begin();
-  const std::string bytes(64 * 1024, 'x');
+  const std::string bytes(StdinWriter::kMaxInFlight, 'x');
   EXPECT_TRUE(writer_.push(0, bytes, 0));
-  EXPECT_FALSE(writer_.has_room());
   EXPECT_TRUE(writer_.push(bytes.size(), "tail", 0));
   EXPECT_EQ(passed_on(), bytes);
   writer_.on_ack(kLinkMaxPayload, false, 0);
   EXPECT_EQ(passed_on(), "tail");
+}
+
+TEST_F(StdinWriterTest, BytesKeepTheirOrderWhereverTheMemoryWraps) {
+  begin();
+  uint64_t sent = 0;
+  std::string passed, expected;
+  for (int i = 0; sent < 8 * StdinWriter::kMaxHeld; ++i) {
+    std::string bytes(static_cast<size_t>(i) * 977 % (40 * 1024) + 1, '\0');
+    for (size_t at = 0; at < bytes.size(); ++at) bytes[at] = static_cast<char>((sent + at) % 251);
+    ASSERT_TRUE(writer_.push(sent, bytes, 0));
+    sent += bytes.size();
+    expected += bytes;
+    passed += passed_on();
+    writer_.on_ack(passed.size(), false, 0);
+  }
+  passed += passed_on();
+  EXPECT_TRUE(passed == expected);
+}
+
+TEST_F(StdinWriterTest, TakesNoMoreThanItsWindow) {
+  begin();
+  const std::string piece(32 * 1024, 'x');
+  uint64_t offset = 0;
+  for (; writer_.has_room(); offset += piece.size()) ASSERT_TRUE(writer_.push(offset, piece, 0));
+  EXPECT_EQ(offset, StdinWriter::kMaxHeld);
+  // What a client had begun to send before is still taken; who goes on misbehaves.
+  EXPECT_TRUE(writer_.push(offset, piece, 0));
+  EXPECT_TRUE(writer_.push(offset + piece.size(), piece, 0));
+  EXPECT_FALSE(writer_.push(offset + 2 * piece.size(), "x", 0));
 }
 
 TEST_F(StdinWriterTest, EofGoesOnlyBehindEverythingAccepted) {

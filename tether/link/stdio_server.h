@@ -29,7 +29,7 @@ class StdioServer {
 
   void on_bytes(ClientId id, std::string_view bytes, uint64_t now_ms);
   bool wants_input(ClientId id) const { return client(id).wants_input(); }
-  std::string take_output(ClientId id) { return client(id).take_output(); }
+  void take_output(ClientId id, std::string& bytes) { client(id).take_output(bytes); }
   void on_eof(ClientId id) { client(id).on_eof(); }
   Attach::Ending ending(ClientId id) const { return client(id).ending(); }
 

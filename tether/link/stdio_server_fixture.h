@@ -107,7 +107,8 @@ class StdioServerTest : public testing::Test {
     StdioReader reader;
     std::vector<Frame> out;
     do {
-      const std::string bytes = server_.take_output(id);
+      std::string bytes;
+      server_.take_output(id, bytes);
       if (bytes.empty()) break;
       reader.feed(bytes);
       while (const auto frame = reader.next()) {

@@ -47,6 +47,7 @@ class SupervisorChannel : public SupervisorPort,
     common::UniqueFd fd;
   };
   void queue(Message message);
+  bool send_at_once(const LinkHeader& header, std::string_view payload);
   ssize_t send_one(const Message& message);
   void flush();
   void end();

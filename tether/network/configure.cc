@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tether/boot/helper.h"
+#include "tether/network/change.h"
 #include "tether/supervisor/clock.h"
 
 namespace tether {
@@ -134,7 +135,7 @@ StageResult<void> configure(const Interface& interface, unsigned index, NetworkS
                  "want an address that a host can have");
     if (done.has_error()) return done;
     // What neighbours remember of an address wears off anyway: worth trying, not worth failing.
-    if (address.address.family == AF_INET) (void)system.announce(index, address.address);
+    (void)system.announce(index, address.address);
   }
   return add_routes(interface, index, system);
 }
@@ -158,6 +159,7 @@ StageResult<void> set_up_network(const Network& network) {
   if (network.interfaces_size() == 0) return {};
   return run_helper(Stage::kConfigureInterface, "the network",
                     static_cast<int>(timeout_of(network)) + kWorkTimeoutMs, [&network] {
+                      remember_network(network);
                       return configure_network(network, kernel_network(), kernel_announcements());
                     });
 }

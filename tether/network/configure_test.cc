@@ -40,7 +40,8 @@ TEST(ConfigureNetwork, AnInterfaceGetsAllThatItWasGiven) {
   EXPECT_THAT(system.calls,
               ElementsAre("rename 2 tether-2", "rename 2 eth0", "advertised eth0 no", "up 2 1400",
                           "address 2 10.0.2.15/24", "announce 2 10.0.2.15", "address 2 fec0::15/64",
-                          "route 2 0.0.0.0/0 via 10.0.2.2", "route 2 192.0.2.0/24 metric 7"));
+                          "announce 2 fec0::15", "route 2 0.0.0.0/0 via 10.0.2.2",
+                          "route 2 192.0.2.0/24 metric 7"));
 }
 
 TEST(ConfigureNetwork, TwoMayWantEachOthersNames) {
@@ -106,23 +107,55 @@ TEST(ConfigureNetwork, NothingIsUpBeforeItIsGuarded) {
 }
 
 TEST(ConfigureNetwork, EachCallMayFailAndSaysOnWhat) {
+  auto network = one_interface();
+  auto* other = network.add_interfaces();
+  other->set_mac(kSecond);
+  other->set_name("lan");
+  other->set_policy(tether::v1::CLOSED);
+  other->set_advertised(true);
+  other->add_addresses("10.0.3.15/24");
+  const std::vector<FoundInterface> present = {{2, "enp0s5", kFirst, ""}, {3, "x", kSecond, ""}};
   FakeNetworkSystem whole;
-  whole.present = {{2, "enp0s5", kFirst, ""}};
-  ASSERT_TRUE(configure_network(one_interface(), whole, never).has_value());
+  whole.present = present;
+  ASSERT_TRUE(configure_network(network, whole, never).has_value());
+  // What each failure names, in the order of the calls; nothing: it is passed over.
+  const std::vector<std::string> objects = {"enp0s5: the name tether-2",
+                                            "x: the name tether-3",
+                                            "enp0s5: the name eth0",
+                                            "x: the name lan",
+                                            "lan",
+                                            "eth0: router advertisements",
+                                            "eth0: up with MTU 1400",
+                                            "eth0: address 10.0.2.15/24",
+                                            "",
+                                            "eth0: address fec0::15/64",
+                                            "",
+                                            "eth0: route 0.0.0.0/0 via 10.0.2.2",
+                                            "eth0: route 192.0.2.0/24",
+                                            "lan: router advertisements",
+                                            "lan: up",
+                                            "lan: address 10.0.3.15/24",
+                                            ""};
+  ASSERT_EQ(whole.calls.size(), objects.size());
   for (size_t n = 0; n < whole.calls.size(); ++n) {
+    SCOPED_TRACE(whole.calls[n]);
+    EXPECT_EQ(whole.calls[n].starts_with("announce "), objects[n].empty());
     FakeNetworkSystem system;
-    system.present = {{2, "enp0s5", kFirst, ""}};
+    system.present = present;
     system.fail_call(n, EPERM);
-    const auto done = configure_network(one_interface(), system, never);
-    if (whole.calls[n].starts_with("announce ")) {
+    const auto done = configure_network(network, system, never);
+    if (objects[n].empty()) {
       EXPECT_TRUE(done.has_value());
+      EXPECT_EQ(system.calls, whole.calls);
       continue;
     }
-    ASSERT_TRUE(done.has_error()) << whole.calls[n];
-    EXPECT_EQ(done.error().stage, Stage::kConfigureInterface);
+    ASSERT_TRUE(done.has_error());
+    const bool rules = whole.calls[n].starts_with("firewall ");
+    EXPECT_EQ(done.error().stage, rules ? Stage::kFirewall : Stage::kConfigureInterface);
     EXPECT_EQ(done.error().error.code.value(), EPERM);
-    EXPECT_FALSE(done.error().error.detail.empty()) << whole.calls[n];
-    EXPECT_EQ(system.calls.size(), n + 1) << "went on after " << whole.calls[n];
+    EXPECT_EQ(done.error().error.object, objects[n]);
+    EXPECT_FALSE(done.error().error.detail.empty());
+    EXPECT_EQ(system.calls.size(), n + 1) << "it went on";
   }
 }
 

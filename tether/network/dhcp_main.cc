@@ -1,13 +1,11 @@
 #include "tether/network/dhcp_main.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <net/ethernet.h>
-#include <netpacket/packet.h>
+#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -24,6 +22,7 @@
 #include "common/unique_fd.h"
 #include "protocol/config.h"
 #include "tether/network/dhcp_client.h"
+#include "tether/network/dhcp_socket.h"
 #include "tether/network/network_system.h"
 #include "tether/session/privileges.h"
 #include "tether/supervisor/clock.h"
@@ -36,69 +35,31 @@ using protocol::IpPrefix;
 
 constexpr uid_t kNobody = 65534;
 constexpr const char* kEmpty = "/run/tether-empty";
-constexpr size_t kMaxPacket = 2048;
 constexpr uint32_t kMetricStep = 100;  // of each further interface's default route
+constexpr uint32_t kHotMetric = 800;   // those that came later are behind all others
 constexpr uint64_t kMostWaitMs = 3600000;
+constexpr size_t kMostClients = 16;
 constexpr int kFailed = 1;
 
 struct Client {
-  uint32_t interface;  // in the configuration
-  unsigned index;      // the kernel's
+  uint32_t interface;  // in the configuration, or a hot one's number
+  std::string name;
+  unsigned index;  // the kernel's
   common::UniqueFd socket;
   DhcpClient dhcp;
 };
 
-// What is for a DHCP client alone wakes this process: UDP, no fragment, port 68.
-common::Status filter_packets(int socket) {
-  static sock_filter program[] = {
-      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 9),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 17, 0, 6),
-      BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 6),
-      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x3fff, 4, 0),
-      BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),
-      BPF_STMT(BPF_LD | BPF_H | BPF_IND, 2),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 68, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, kMaxPacket),
-      BPF_STMT(BPF_RET | BPF_K, 0),
-  };
-  const sock_fprog filter{std::size(program), program};
-  if (::setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) != 0) {
-    return common::errno_error("filter", "DHCP packets");
-  }
-  return {};
-}
-
-common::Result<common::UniqueFd> open_packet_socket(unsigned index) {
-  common::UniqueFd fd(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return common::errno_error("socket", "DHCP packets");
-  RETURN_IF_ERROR(filter_packets(fd.get()));
-  sockaddr_ll here{};
-  here.sll_family = AF_PACKET;
-  here.sll_protocol = htons(ETHERTYPE_IP);
-  here.sll_ifindex = static_cast<int>(index);
-  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&here), sizeof here) != 0) {
-    return common::errno_error("bind", "DHCP packets");
-  }
-  return fd;
-}
-
 void send(const Client& client, const DhcpQuestion& question) {
-  const auto packet = encode(question);
-  sockaddr_ll to{};
-  to.sll_family = AF_PACKET;
-  to.sll_protocol = htons(ETHERTYPE_IP);
-  to.sll_ifindex = static_cast<int>(client.index);
-  to.sll_halen = 6;
-  std::memset(to.sll_addr, 0xff, 6);
-  // One that is lost is sent again.
-  (void)!::sendto(client.socket.get(), packet.data(), packet.size(), 0,
-                  reinterpret_cast<const sockaddr*>(&to), sizeof to);
+  send_dhcp(client.socket.get(), client.index, question);
+}
+
+std::string hostname_of(const protocol::pb::ContainerVm& config) {
+  return config.hostname().empty() ? config.id().substr(0, 12) : config.hostname();
 }
 
 common::Result<std::vector<Client>> make_clients(const protocol::pb::ContainerVm& config) {
   std::vector<Client> clients;
-  const std::string hostname =
-      config.hostname().empty() ? config.id().substr(0, 12) : config.hostname();
+  const std::string hostname = hostname_of(config);
   const auto present = kernel_network().interfaces();
   const auto& interfaces = config.network().interfaces();
   for (int i = 0; i < interfaces.size(); ++i) {
@@ -107,11 +68,11 @@ common::Result<std::vector<Client>> make_clients(const protocol::pb::ContainerVm
       return one.name == interfaces[i].name();
     });
     const auto mac = found == present.end() ? std::nullopt : protocol::parse_mac(found->mac);
-    if (!mac) return common::make_error(ENODEV, "find interface", interfaces[i].name());
-    ASSIGN_OR_RETURN(auto socket, open_packet_socket(found->index));
+    if (!mac) continue;  // It was let go of while the machine ran.
+    ASSIGN_OR_RETURN(auto socket, open_dhcp_socket(found->index));
     uint32_t seed = 0;
     if (::getrandom(&seed, sizeof seed, 0) != sizeof seed) return common::errno_error("getrandom");
-    clients.push_back({static_cast<uint32_t>(i), found->index, std::move(socket),
+    clients.push_back({static_cast<uint32_t>(i), found->name, found->index, std::move(socket),
                        DhcpClient(*mac, hostname, seed)});
   }
   return clients;
@@ -139,7 +100,8 @@ int apply(const Client& client, const DhcpAnswer& lease) {
   IpRoute route;
   route.destination = *protocol::parse_prefix("0.0.0.0/0");
   route.gateway = to_address(lease.gateway);
-  route.metric = kMetricStep * client.interface;
+  route.metric = kMetricStep * (client.interface % kHotInterface);
+  if (client.interface >= kHotInterface) route.metric += kHotMetric;
   return system.add_route(client.index, route);
 }
 
@@ -170,7 +132,7 @@ void give_up(const Client& client, const DhcpAnswer& lease) {
 }
 
 void receive(Client& client) {
-  std::array<uint8_t, kMaxPacket> packet;
+  std::array<uint8_t, kMostDhcpPacket> packet;
   for (;;) {
     const ssize_t n = ::recv(client.socket.get(), packet.data(), packet.size(), 0);
     if (n < 0 && errno == EINTR) continue;
@@ -197,15 +159,63 @@ uint64_t tick(std::vector<Client>& clients) {
   return next;
 }
 
-[[noreturn]] void run(std::vector<Client>& clients, int signals) {
-  std::vector<pollfd> waiting = {{signals, POLLIN, 0}};
-  for (const Client& client : clients) waiting.push_back({client.socket.get(), POLLIN, 0});
+// No file of the kernel's is at hand here: it is asked by a socket.
+common::Result<Client> make_hot_client(const DhcpOrder& order, const std::string& hostname) {
+  const std::string name(order.name.data(), ::strnlen(order.name.data(), order.name.size() - 1));
+  ASSIGN_OR_RETURN(auto asking, open_dhcp_socket(0));
+  ifreq about{};
+  name.copy(about.ifr_name, sizeof about.ifr_name - 1);
+  if (::ioctl(asking.get(), SIOCGIFHWADDR, &about) != 0) return common::errno_error("find", name);
+  protocol::MacAddress mac{};
+  std::memcpy(mac.data(), about.ifr_hwaddr.sa_data, mac.size());
+  if (::ioctl(asking.get(), SIOCGIFINDEX, &about) != 0) return common::errno_error("find", name);
+  const auto index = static_cast<unsigned>(about.ifr_ifindex);
+  ASSIGN_OR_RETURN(auto socket, open_dhcp_socket(index));
+  uint32_t seed = 0;
+  if (::getrandom(&seed, sizeof seed, 0) != sizeof seed) return common::errno_error("getrandom");
+  return Client{order.interface, name, index, std::move(socket), DhcpClient(mac, hostname, seed)};
+}
+
+void forget(std::vector<Client>& clients, std::string_view name) {
+  std::erase_if(clients, [name](Client& client) {
+    if (client.name != name) return false;
+    const auto lease = client.dhcp.lease();
+    if (const auto question = client.dhcp.release()) send(client, *question);
+    if (lease) {
+      (void)kernel_network().remove_address(client.index,
+                                            {to_address(lease->address), lease->prefix_length});
+    }
+    return true;
+  });
+}
+
+// False: nobody gives orders any more.
+bool take_orders(std::vector<Client>& clients, const std::string& hostname) {
   for (;;) {
+    DhcpOrder order;
+    const ssize_t n = ::recv(kDhcpReportFd, &order, sizeof order, MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno == EAGAIN;
+    if (n != sizeof order) return false;
+    forget(clients, {order.name.data(), ::strnlen(order.name.data(), order.name.size())});
+    if (order.forget != 0 || clients.size() >= kMostClients) continue;
+    if (auto client = make_hot_client(order, hostname); client.has_value()) {
+      clients.push_back(std::move(*client));
+    }
+  }
+}
+
+[[noreturn]] void run(std::vector<Client>& clients, int signals, const std::string& hostname) {
+  int orders = kDhcpReportFd;
+  for (;;) {
+    std::vector<pollfd> waiting = {{signals, POLLIN, 0}, {orders, POLLIN, 0}};
+    for (const Client& client : clients) waiting.push_back({client.socket.get(), POLLIN, 0});
     const uint64_t next = tick(clients);
     const uint64_t now = now_ms();
     ::poll(waiting.data(), waiting.size(), next > now ? static_cast<int>(next - now) : 0);
     if ((waiting[0].revents & POLLIN) != 0) break;
     for (Client& client : clients) receive(client);
+    if (waiting[1].revents != 0 && !take_orders(clients, hostname)) orders = -1;
   }
   for (Client& client : clients) {
     if (const auto question = client.dhcp.release()) send(client, *question);
@@ -243,7 +253,7 @@ common::Status start() {
   ASSIGN_OR_RETURN(const auto config, protocol::parse_config(bytes));
   ASSIGN_OR_RETURN(auto clients, make_clients(config));
   RETURN_IF_ERROR(confine());
-  run(clients, signals.get());
+  run(clients, signals.get(), hostname_of(config));
 }
 
 }  // namespace

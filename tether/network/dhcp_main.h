@@ -22,6 +22,16 @@ struct DhcpNews {
   int32_t failed = 0;             // errno: the kernel refused address or route
 };
 
+// What PID 1 sends: an interface that came later, or, by its name alone, one to let go of, whose
+// lease is given back and whose address is taken away.
+struct DhcpOrder {
+  uint32_t interface = 0;  // kHotInterface and above
+  uint32_t forget = 0;
+  std::array<char, 16> name{};  // ends with a NUL
+};
+// Interfaces of the configuration have lower numbers.
+inline constexpr uint32_t kHotInterface = 64;
+
 // SIGTERM: gives the leases back and ends.
 [[noreturn]] void dhcp_main();
 

@@ -48,6 +48,11 @@ class FakeNetworkSystem : public NetworkSystem {
     if (route.metric != 0) text += " metric " + std::to_string(route.metric);
     return done(text);
   }
+  int remove_address(unsigned index, const protocol::IpPrefix& address) override {
+    return done("remove " + std::to_string(index) + " " + to_text(address));
+  }
+  bool has_address(const std::string& /*name*/) override { return false; }
+  int retire(unsigned index) override { return done("retire " + std::to_string(index)); }
   int announce(unsigned index, const protocol::IpAddress& address) override {
     return done("announce " + std::to_string(index) + " " + to_text(address));
   }

@@ -204,13 +204,18 @@ void add_rules(const Interface& interface, Messages& out) {
 Messages firewall_messages(const protocol::pb::Network& network) {
   Messages rules;
   for (const Interface& interface : network.interfaces()) add_rules(interface, rules);
-  if (rules.empty()) return rules;
   Messages out;
   out.push_back(batch(NFNL_MSG_BATCH_BEGIN));
-  out.push_back(message(NFT_MSG_NEWTABLE, NLM_F_CREATE));
-  out.back().text(NFTA_TABLE_NAME, kTable);
-  out.push_back(chain(kIn, NF_INET_LOCAL_IN));
-  out.push_back(chain(kOut, NF_INET_LOCAL_OUT));
+  // What is to be deleted must be there.
+  for (const bool making : {true, false, true}) {
+    if (out.size() == 3 && rules.empty()) break;
+    out.push_back(making ? message(NFT_MSG_NEWTABLE, NLM_F_CREATE) : message(NFT_MSG_DELTABLE, 0));
+    out.back().text(NFTA_TABLE_NAME, kTable);
+  }
+  if (!rules.empty()) {
+    out.push_back(chain(kIn, NF_INET_LOCAL_IN));
+    out.push_back(chain(kOut, NF_INET_LOCAL_OUT));
+  }
   for (NetlinkMessage& rule : rules) out.push_back(std::move(rule));
   // Of a batch that fails nothing is done; of one that does not, its last part says so.
   out.back().acknowledge();

@@ -7,7 +7,9 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <netinet/icmp6.h>
 #include <netinet/if_ether.h>
+#include <netinet/in.h>
 #include <netpacket/packet.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -71,6 +73,13 @@ struct ArpPacket {
   uint8_t target_address[4];
 } __attribute__((packed));
 
+struct NeighbourAdvertisement {
+  nd_neighbor_advert header;
+  uint8_t option;
+  uint8_t length;  // of the option, in units of 8 bytes
+  uint8_t address[6];
+} __attribute__((packed));
+
 class KernelNetwork : public NetworkSystem {
  public:
   std::vector<FoundInterface> interfaces() override {
@@ -100,6 +109,10 @@ class KernelNetwork : public NetworkSystem {
   }
 
   int set_advertised(const std::string& name, bool advertised) override {
+    // A card that comes while the machine runs is in /sys before the kernel has given it all of
+    // this. It holds a lock meanwhile, which a request without content waits for.
+    NetlinkMessage nothing(RTM_NEWLINK, NLM_F_ACK);
+    (void)request(nothing.header(ifinfomsg{}).text(IFLA_IFNAME, name));
     const std::string path = "/proc/sys/net/ipv6/conf/" + name + "/accept_ra";
     const common::UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
     if (!fd) return errno == ENOENT && !advertised ? 0 : errno;  // a kernel without IPv6
@@ -177,7 +190,40 @@ class KernelNetwork : public NetworkSystem {
     return request(message);
   }
 
+  int remove_address(unsigned index, const IpPrefix& address) override {
+    ifaddrmsg about{};
+    about.ifa_family = static_cast<uint8_t>(address.address.family);
+    about.ifa_prefixlen = static_cast<uint8_t>(address.length);
+    about.ifa_index = index;
+    NetlinkMessage message(RTM_DELADDR, NLM_F_ACK);
+    message.header(about).attribute(IFA_LOCAL, address.address.bytes.data(),
+                                    address.address.size());
+    return request(message);
+  }
+
+  bool has_address(const std::string& name) override {
+    const common::UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ifreq about{};
+    name.copy(about.ifr_name, sizeof about.ifr_name - 1);
+    return socket && ::ioctl(socket.get(), SIOCGIFADDR, &about) == 0;
+  }
+
+  int retire(unsigned index) override {
+    ifinfomsg link{};
+    link.ifi_index = static_cast<int>(index);
+    link.ifi_change = IFF_UP;
+    NetlinkMessage down(RTM_NEWLINK, NLM_F_ACK);
+    down.header(link);
+    if (const int failed = request(down); failed != 0) return failed;
+    return rename(index, "tether-old-" + std::to_string(index));
+  }
+
   int announce(unsigned index, const IpAddress& address) override {
+    return address.family == AF_INET ? announce_arp(index, address) : advertise(index, address);
+  }
+
+ private:
+  static int announce_arp(unsigned index, const IpAddress& address) {
     const common::UniqueFd socket(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!socket) return errno;
     ifreq about{};
@@ -200,7 +246,38 @@ class KernelNetwork : public NetworkSystem {
     return sent == sizeof packet ? 0 : errno;
   }
 
- private:
+  // The kernel makes the checksum, and with a socket of the address's own the sender's address.
+  static int advertise(unsigned index, const IpAddress& address) {
+    const common::UniqueFd socket(::socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6));
+    if (!socket) return errno;
+    ifreq about{};
+    about.ifr_ifindex = static_cast<int>(index);
+    if (::ioctl(socket.get(), SIOCGIFNAME, &about) != 0) return errno;
+    if (::ioctl(socket.get(), SIOCGIFHWADDR, &about) != 0) return errno;
+    const int hops = 255;  // nobody believes one that came through a router
+    ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof hops);
+    sockaddr_in6 from{};
+    from.sin6_family = AF_INET6;
+    std::memcpy(&from.sin6_addr, address.bytes.data(), sizeof from.sin6_addr);
+    if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&from), sizeof from) != 0) {
+      return errno;
+    }
+    NeighbourAdvertisement packet{};
+    packet.header.nd_na_type = ND_NEIGHBOR_ADVERT;
+    packet.header.nd_na_flags_reserved = ND_NA_FLAG_OVERRIDE;
+    packet.header.nd_na_target = from.sin6_addr;
+    packet.option = ND_OPT_TARGET_LINKADDR;
+    packet.length = 1;
+    std::memcpy(packet.address, about.ifr_hwaddr.sa_data, sizeof packet.address);
+    sockaddr_in6 to{};
+    to.sin6_family = AF_INET6;
+    to.sin6_scope_id = index;
+    ::inet_pton(AF_INET6, "ff02::1", &to.sin6_addr);
+    const auto sent = ::sendto(socket.get(), &packet, sizeof packet, 0,
+                               reinterpret_cast<const sockaddr*>(&to), sizeof to);
+    return sent == sizeof packet ? 0 : errno;
+  }
+
   int request(NetlinkMessage& message) {
     if (!socket_) {
       auto opened = NetlinkSocket::open(NETLINK_ROUTE);

@@ -42,7 +42,13 @@ class NetworkSystem {
   virtual int lease_address(unsigned index, const protocol::IpPrefix& address,
                             uint32_t seconds) = 0;
   virtual int add_route(unsigned index, const IpRoute& route) = 0;
-  // Tells the neighbours whose address this is now: a gratuitous ARP.
+  virtual int remove_address(unsigned index, const protocol::IpPrefix& address) = 0;
+  // An IPv4 one, at an interface of that name.
+  virtual bool has_address(const std::string& name) = 0;
+  // Takes it down and its name away, which another may then have.
+  virtual int retire(unsigned index) = 0;
+  // Tells the neighbours whose address this is now: a gratuitous ARP, or an unsolicited neighbour
+  // advertisement.
   virtual int announce(unsigned index, const protocol::IpAddress& address) = 0;
 };
 

@@ -1,5 +1,5 @@
-// The session's process between clone and exec: everything it needs was prepared before, nothing
-// here allocates.
+// The session's process right before exec: everything it needs was prepared, nothing here
+// allocates.
 #pragma once
 
 #include <sys/types.h>
@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "protocol/container_vm.pb.h"
+#include "tether/session/confinement.h"
+#include "tether/session/container_mounts.h"
 #include "tether/session/users.h"
 
 namespace tether {
@@ -20,16 +22,17 @@ struct ChildPlan {
   std::string program;
   int program_fd = -1;
   const ::tether::v1::Archive* archive = nullptr;
+  bool sftp = false;
   std::vector<char*> argv;  // null-terminated; the strings belong to the caller
   std::vector<char*> envp;
   std::string working_dir;
   User user;
-  uint64_t capabilities = 0;
+  Confinement confinement;
+  ProcPlan proc;                // of the first process of a pid namespace
   bool new_namespaces = false;  // first process of a pid namespace
   bool read_only_root = false;
   bool init = false;  // stay as process 1, and execute the program in a child
   int terminal = -1;  // the slave, when there is one
-  int go = -1;        // a byte comes when the child may go on; end of file: it is not wanted
 };
 
 // Executes the program, or reports the failure and exits.

@@ -13,6 +13,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "tether/session/privileges.h"
+
 namespace tether {
 namespace {
 
@@ -60,7 +62,7 @@ bool reap(pid_t command) {
 
 }  // namespace
 
-int split_off_init(bool terminal) {
+int split_off_init(bool terminal, uint64_t capabilities) {
   sigset_t all;
   sigset_t before;
   ::sigfillset(&all);
@@ -69,7 +71,10 @@ int split_off_init(bool terminal) {
   args.exit_signal = SIGCHLD;
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) return errno;
-  if (pid > 0) run_init(static_cast<pid_t>(pid), all);
+  if (pid > 0) {
+    set_capabilities(capabilities);
+    run_init(static_cast<pid_t>(pid), all);
+  }
   ::setpgid(0, 0);
   if (terminal) ::tcsetpgrp(STDIN_FILENO, static_cast<pid_t>(::syscall(SYS_getpid)));
   ::sigprocmask(SIG_SETMASK, &before, nullptr);

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tether/session/privileges.h"
+#include "protocol/capabilities.h"
 
 namespace tether {
 namespace {
@@ -32,7 +32,9 @@ TEST(Environment, TheLastEntryCountsAndNamesMatchWhole) {
   EXPECT_FALSE(find_variable(env, "B"));
 }
 
-TEST(Privileges, AreDockersDefault) { EXPECT_EQ(default_capabilities(), 0x00000000a80425fbU); }
+TEST(Privileges, AreDockersDefault) {
+  EXPECT_EQ(protocol::default_capabilities(), 0x00000000a80425fbU);
+}
 
 }  // namespace
 }  // namespace tether

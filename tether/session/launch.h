@@ -1,7 +1,8 @@
 // Starting a session's first process. PID 1 never prepares a container process itself: it executes
 // its own binary again as a launcher (argv "tether", "launch"), which holds none of PID 1's memory
-// or descriptors, reads the specification, builds or joins the namespaces and clones the session's
-// process as a child of PID 1 (CLONE_PARENT).
+// or descriptors, builds or joins the namespaces and clones the session's process as a child of
+// PID 1 (CLONE_PARENT). A launcher that is given kLaunchRequestsFd joins and then stays, and clones
+// a process for each request; any other clones one, of its own specification, and ends.
 #pragma once
 
 #include <sys/types.h>
@@ -14,28 +15,40 @@ namespace tether {
 // File descriptors that a launcher finds when it starts.
 inline constexpr int kLaunchStdinFd =
     0;  // 0, 1, 2: the session's own when it has no TTY, else /dev/null
-inline constexpr int kLaunchStatusFd = 3;  // SOCK_SEQPACKET of LaunchReports, CLOEXEC in the end
-inline constexpr int kLaunchSpecFd = 4;    // memfd: serialised tether.v1.LaunchSpec
-inline constexpr int kLaunchJoinFd = 5;    // pidfd of whose namespaces to join; none: new ones
+inline constexpr int kLaunchStatusFd = 3;    // SOCK_SEQPACKET of LaunchReports, CLOEXEC in the end
+inline constexpr int kLaunchSpecFd = 4;      // memfd: serialised tether.v1.LaunchSpec. Of one that
+                                             // stays: the primary's
+inline constexpr int kLaunchJoinFd = 5;      // pidfd of whose namespaces to join; none: new ones
+inline constexpr int kLaunchRequestsFd = 6;  // SOCK_SEQPACKET of LaunchRequests; none: only one
+                                             // session, whose 0 to 4 are there. Its end is the
+                                             // launcher's
 
 // Where the agent keeps things in its own mount namespace.
 inline constexpr const char* kContainerRoot =
     "/run/tether/root";  // the assembled root, volumes included
 inline constexpr const char* kContainerCgroup = "/sys/fs/cgroup/container";
 
+// One message to a launcher that stays. Beside it come the session's status socket, its
+// specification, and those of its 0, 1 and 2 whose bits are set in `stdio`, in this order.
+struct LaunchRequest {
+  uint32_t stdio = 0;
+  uint32_t outside = 0;  // 1: not into the container's pid namespace, nobody in there is to see it
+};
+inline constexpr size_t kLaunchRequestFds = 5;  // at most
+
 enum class LaunchEvent : uint32_t {
-  kCloned = 1,  // pid is the session's process, a child of PID 1; with a TTY the message carries
-                // the pty master
-  kFailed = 2,  // stage, errno_value, object; no process is left (or it is about to exit)
+  kStarted = 1,   // who sends it (SCM_CREDENTIALS) is the session's process, a child of PID 1, and
+                  // has done nothing yet that could end it; with a TTY its master follows
+  kTerminal = 2,  // the message carries the pty master
+  kFailed = 3,    // stage, errno_value, object; no process is left (or it is about to exit)
 };
 
-// One message. After kCloned, end of file without kFailed means that execve worked.
+// One message. End of file without kFailed, after kStarted, means that execve worked.
 struct LaunchReport {
   LaunchEvent event{};
   uint32_t stage = 0;  // protocol::Stage
   int32_t errno_value = 0;
-  pid_t pid = 0;
-  std::array<char, 240> object{};  // NUL-terminated
+  std::array<char, 244> object{};  // NUL-terminated
 };
 static_assert(sizeof(LaunchReport) == 256);
 

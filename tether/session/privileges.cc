@@ -3,7 +3,6 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,10 +12,6 @@
 namespace tether {
 namespace {
 
-constexpr std::array kDefault = {CAP_CHOWN,   CAP_DAC_OVERRIDE,     CAP_FOWNER,  CAP_FSETID,
-                                 CAP_KILL,    CAP_SETGID,           CAP_SETUID,  CAP_SETPCAP,
-                                 CAP_SETFCAP, CAP_NET_BIND_SERVICE, CAP_NET_RAW, CAP_SYS_CHROOT,
-                                 CAP_MKNOD,   CAP_AUDIT_WRITE};
 constexpr std::array kDebug = {CAP_SYS_PTRACE, CAP_NET_ADMIN, CAP_DAC_READ_SEARCH};
 constexpr int kMaxCapabilities = 64;
 
@@ -26,23 +21,7 @@ uint64_t bits_of(std::span<const int> capabilities) {
   return all;
 }
 
-int set_capabilities(uint64_t permitted) {
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  std::array<__user_cap_data_struct, 2> data{};
-  for (size_t i = 0; i < data.size(); ++i) {
-    data[i].permitted = data[i].effective = static_cast<uint32_t>(permitted >> (32 * i));
-  }
-  return ::syscall(SYS_capset, &header, data.data()) == 0 ? 0 : errno;
-}
-
-int set_limit(int which, rlim_t value) {
-  const rlimit limit{value, value};
-  return ::setrlimit(static_cast<__rlimit_resource>(which), &limit) == 0 ? 0 : errno;
-}
-
 }  // namespace
-
-uint64_t default_capabilities() { return bits_of(kDefault); }
 
 uint64_t debug_capabilities() { return bits_of(kDebug); }
 
@@ -56,27 +35,24 @@ int limit_bounding_set(uint64_t keep) {
   return 0;
 }
 
+int set_capabilities(uint64_t permitted) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, 2> data{};
+  for (size_t i = 0; i < data.size(); ++i) {
+    data[i].permitted = data[i].effective = static_cast<uint32_t>(permitted >> (32 * i));
+  }
+  return ::syscall(SYS_capset, &header, data.data()) == 0 ? 0 : errno;
+}
+
 int become_user(uid_t uid, gid_t gid, std::span<const gid_t> groups, uint64_t capabilities) {
   if (::setgroups(groups.size(), groups.data()) != 0) return errno;
   if (::setresgid(gid, gid, gid) != 0) return errno;
   if (::setresuid(uid, uid, uid) != 0) return errno;
-  return set_capabilities(uid == 0 ? capabilities : 0);
-}
-
-int become_service(uid_t uid, uint64_t capabilities) {
-  if (::setgroups(0, nullptr) != 0) return errno;
-  if (::setresgid(uid, uid, uid) != 0) return errno;
-  if (::setresuid(uid, uid, uid) != 0) return errno;
   return set_capabilities(capabilities);
 }
 
-int raise_limits() {
-  constexpr rlim_t kOpenFiles = 1U << 20U;
-  if (const int failed = set_limit(RLIMIT_NOFILE, kOpenFiles); failed != 0) return failed;
-  for (const int which : {RLIMIT_CORE, RLIMIT_MEMLOCK, RLIMIT_NPROC}) {
-    if (const int failed = set_limit(which, RLIM_INFINITY); failed != 0) return failed;
-  }
-  return 0;
+int become_service(uid_t uid, uint64_t capabilities) {
+  return become_user(uid, uid, {}, capabilities);
 }
 
 }  // namespace tether

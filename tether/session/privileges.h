@@ -1,5 +1,5 @@
-// What a session's process may do: Docker's default capabilities and generous limits. Everything
-// here is async-signal-safe and gives 0 or an errno.
+// Users and capabilities of processes. Everything here is async-signal-safe and gives 0 or an
+// errno.
 #pragma once
 
 #include <sys/types.h>
@@ -9,21 +9,20 @@
 
 namespace tether {
 
-// The capabilities that stay in the bounding set, by bit.
-uint64_t default_capabilities();
-// What somebody who looks for a fault needs beside them: to trace, and to look at the network.
+// By bit: what somebody who looks for a fault needs beside the container's: to trace, and to look
+// at the network.
 uint64_t debug_capabilities();
 
 // Takes everything else out of the bounding set. Before the user changes.
 int limit_bounding_set(uint64_t keep);
 
-// Becomes the user; root keeps exactly `capabilities`, permitted and effective, anyone else none.
+// Permitted and effective, and none inheritable.
+int set_capabilities(uint64_t capabilities);
+
+// Becomes a user that has exactly `capabilities`. Nobody but root can without PR_SET_KEEPCAPS.
 int become_user(uid_t uid, gid_t gid, std::span<const gid_t> groups, uint64_t capabilities);
 
-// Becomes a user that keeps exactly `capabilities`, permitted and effective; needs PR_SET_KEEPCAPS.
+// The same, in its own group alone.
 int become_service(uid_t uid, uint64_t capabilities);
-
-// Open files 1 Mi; core, locked memory and processes unlimited.
-int raise_limits();
 
 }  // namespace tether

@@ -9,7 +9,7 @@
 namespace tether {
 namespace {
 
-void send_report(const LaunchReport& report, int fd) {
+void send_report(const LaunchReport& report, int status, int fd = -1) {
   LaunchReport copy = report;
   iovec part{&copy, sizeof copy};
   msghdr message{};
@@ -25,20 +25,25 @@ void send_report(const LaunchReport& report, int fd) {
     rights->cmsg_len = CMSG_LEN(sizeof fd);
     std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
   }
-  while (::sendmsg(kLaunchStatusFd, &message, MSG_NOSIGNAL) < 0 && errno == EINTR) {
+  while (::sendmsg(status, &message, MSG_NOSIGNAL) < 0 && errno == EINTR) {
   }
 }
 
 }  // namespace
 
-void report_cloned(pid_t pid, int master) {
+void report_started() {
   LaunchReport report;
-  report.event = LaunchEvent::kCloned;
-  report.pid = pid;
-  send_report(report, master);
+  report.event = LaunchEvent::kStarted;
+  send_report(report, kLaunchStatusFd);
 }
 
-void report_failure(protocol::Stage stage, int errno_value, const char* object) {
+void report_terminal(int master) {
+  LaunchReport report;
+  report.event = LaunchEvent::kTerminal;
+  send_report(report, kLaunchStatusFd, master);
+}
+
+void report_failure(protocol::Stage stage, int errno_value, const char* object, int status) {
   LaunchReport report;
   report.event = LaunchEvent::kFailed;
   report.stage = static_cast<uint32_t>(stage);
@@ -46,7 +51,17 @@ void report_failure(protocol::Stage stage, int errno_value, const char* object) 
   for (size_t i = 0; i + 1 < report.object.size() && object[i] != '\0'; ++i) {
     report.object[i] = object[i];
   }
-  send_report(report, -1);
+  send_report(report, status);
+}
+
+void report_failure(const StageError& error, int status) {
+  std::string object = error.error.object;
+  if (!error.error.detail.empty()) {
+    object += " (";
+    object += error.error.detail;
+    object += ')';
+  }
+  report_failure(error.stage, error.error.code.value(), object.c_str(), status);
 }
 
 }  // namespace tether

@@ -1,13 +1,18 @@
-// What a launcher and the process it clones tell PID 1. Async-signal-safe.
+// What a session's process, and the launcher that clones it, tell PID 1. Async-signal-safe.
 #pragma once
 
 #include "protocol/stage.h"
+#include "tether/boot/boot.h"
 #include "tether/session/launch.h"
 
 namespace tether {
 
-// The session's process exists; with a TTY its master (>= 0) goes along.
-void report_cloned(pid_t pid, int master);
-void report_failure(protocol::Stage stage, int errno_value, const char* object);
+// The caller is the session's process. The kernel adds its pid.
+void report_started();
+void report_terminal(int master);
+// `status`: of the session, when it is not the caller's own.
+void report_failure(protocol::Stage stage, int errno_value, const char* object,
+                    int status = kLaunchStatusFd);
+void report_failure(const StageError& error, int status = kLaunchStatusFd);  // allocates
 
 }  // namespace tether

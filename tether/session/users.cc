@@ -62,13 +62,15 @@ std::string find_passwd(std::string_view passwd, std::string_view wanted, User& 
     user.uid = *uid;
     user.gid = *gid;
     user.home = fields[5].empty() ? "/" : std::string(fields[5]);
+    user.name = name;
+    user.shell = fields[6];
     return !by_name;
   });
   return name;
 }
 
 // name:password:gid:members
-common::Status find_group(std::string_view group, std::string_view wanted, User& user) {
+common::Result<gid_t> find_group(std::string_view group, std::string_view wanted) {
   const auto wanted_gid = number(wanted);
   std::optional<uint32_t> found = wanted_gid;
   for_each_entry<4>(group, [&](const auto& fields) {
@@ -81,8 +83,7 @@ common::Status find_group(std::string_view group, std::string_view wanted, User&
     return common::make_error(ENOENT, "find group", std::string(wanted),
                               "not in the image's /etc/group");
   }
-  user.gid = *found;
-  return {};
+  return *found;
 }
 
 void add_groups(std::string_view group, std::string_view name, User& user) {
@@ -115,11 +116,20 @@ common::Result<User> resolve_user(std::string_view wanted, std::string_view pass
   const std::string_view group_name =
       colon == std::string_view::npos ? std::string_view() : wanted.substr(colon + 1);
   if (!group_name.empty()) {
-    RETURN_IF_ERROR(find_group(group, group_name, user));
+    ASSIGN_OR_RETURN(user.gid, find_group(group, group_name));
   } else if (!known.empty()) {
     add_groups(group, known, user);
   }
   return user;
+}
+
+common::Status add_group(std::string_view wanted, std::string_view group, User& user) {
+  ASSIGN_OR_RETURN(const gid_t gid, find_group(group, wanted));
+  const auto& known = user.groups;
+  if (std::find(known.begin(), known.end(), gid) == known.end() && known.size() < kMaxGroups) {
+    user.groups.push_back(gid);
+  }
+  return {};
 }
 
 }  // namespace tether

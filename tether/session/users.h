@@ -16,6 +16,8 @@ struct User {
   gid_t gid = 0;
   std::vector<gid_t> groups;  // supplementary
   std::string home = "/";
+  std::string name{};   // of the entry in the image's passwd; empty: it has none
+  std::string shell{};  // likewise; empty: none is named
 };
 
 // As Docker does it. A name must be in the file; a number need not be, and then has group 0 and
@@ -25,5 +27,8 @@ struct User {
 // what is missing.
 common::Result<User> resolve_user(std::string_view wanted, std::string_view passwd,
                                   std::string_view group);
+
+// One more supplementary group, by name or number.
+common::Status add_group(std::string_view wanted, std::string_view group, User& user);
 
 }  // namespace tether

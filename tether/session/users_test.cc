@@ -92,6 +92,20 @@ TEST(Users, WhatIsMissingIsNamed) {
   EXPECT_EQ(group.error().object, "ghosts");
 }
 
+TEST(Users, MoreGroupsAreAddedOnceEach) {
+  User user = *resolve_user("web", kPasswd, kGroup);
+  const auto before = user.groups;
+  for (const char* wanted : {"tty", "5", "4711", "adm"}) {
+    EXPECT_TRUE(add_group(wanted, kGroup, user).has_value()) << wanted;
+  }
+  auto expected = before;
+  expected.insert(expected.end(), {5, 4711});
+  EXPECT_EQ(user.groups, expected);
+  const auto ghosts = add_group("ghosts", kGroup, user);
+  ASSERT_TRUE(ghosts.has_error());
+  EXPECT_EQ(ghosts.error().object, "ghosts");
+}
+
 TEST(Users, NumbersThatTheKernelWouldMisunderstandAreNames) {
   for (const char* wanted : {"-1", "4294967295", "2147483648", "99999999999", "0x10", "1 "}) {
     EXPECT_TRUE(resolve_user(wanted, kPasswd, kGroup).has_error()) << wanted;

@@ -154,7 +154,7 @@ TEST(RingTail, IsInTheMemoryBeforeBytesAreOverwritten) {
   ASSERT_EQ(::pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
   ASSERT_EQ(::write(ends[1], "0123456789", 10), 10);
   EXPECT_EQ(ring.fill_from(ends[0]), Ring::Fill::kBytes);
-  EXPECT_TRUE(ring.make_room(4));
+  EXPECT_TRUE(ring.free_below(4));
   const auto memory = ring.reopen_read_only();
   uint64_t tail = 0;
   ASSERT_EQ(::pread(memory.get(), &tail, sizeof tail, kRingSize),
@@ -163,8 +163,8 @@ TEST(RingTail, IsInTheMemoryBeforeBytesAreOverwritten) {
   EXPECT_EQ(ring.bytes(4, 3)[0], "456");
   EXPECT_EQ(ring.bytes(3, 3)[0], "");
   EXPECT_EQ(ring.bytes(10, 3)[0], "");
-  EXPECT_FALSE(ring.make_room(3));
-  EXPECT_FALSE(ring.make_room(11));
+  EXPECT_FALSE(ring.free_below(3));
+  EXPECT_FALSE(ring.free_below(11));
   ::close(ends[0]);
   ::close(ends[1]);
 }

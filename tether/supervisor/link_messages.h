@@ -10,7 +10,7 @@
 
 namespace tether {
 
-inline constexpr size_t kLinkMaxPayload = 16 * 1024;
+inline constexpr size_t kLinkMaxPayload = 32 * 1024;
 inline constexpr size_t kRingSize = 1U << 20U;
 inline constexpr size_t kRingFileSize = kRingSize + 4096;
 inline constexpr uint32_t kMaxSessions = 256;
@@ -50,6 +50,11 @@ enum class LinkType : uint32_t {
   kProcesses = 11,  // writer: the id of a kListProcesses. value 0: the list is complete, else errno
   kMemory = 12,     // writer: the id of a kMeasure; offset: PSS of supervisor and link process, KiB
   kClock = 13,      // writer: a kStepClock's; offset: the wall clock after it, ns since 1970
+  kUpdated = 14,    // writer: the id of a kUpdate. value 0: done, else errno, and its file says why
+  kStatsFile = 15,  // value: StatsFile. Fd: it, opened read-only
+  kSshStarted =
+      16,  // writer: the id of a kSshLogin. value: 0 or an errno. Fds: the login process's
+           // connection, and what it asks for (link/ssh/ssh_role.h)
 
   // link -> supervisor
   kFree = 32,  // session, stream; offset: every attached client has everything below; writer[0]: as
@@ -70,10 +75,40 @@ enum class LinkType : uint32_t {
   kDelivered = 44,    // session, stream; writer[0]: some client has everything below. The first one
                       // says that there is a client
   kMeasure = 45,      // writer: request. Answered by kMemory
-  kRestartLink = 46,  // writer: request. Ends the link process. Repeated to its successor it is
+  kRestartLink = 46,  // writer: request. Ends the link process and the launcher. Repeated to its
+                      // successor it is
                       // answered by kState, or by kRefused
   kStepClock = 47,    // writer: the link process's own; offset: ns to add to the wall clock, two's
                       // complement. Answered by kClock
+  kUpdate = 48,       // writer: request. Fd: a memfd, the Resources, where a Failure takes their
+                      // place. Answered by kUpdated or kRefused
+  kVolume = 56,       // writer: request. Fd: a memfd, the Request, where a Failure takes its place.
+                      // Answered by kUpdated or kRefused
+  kNetwork = 60,   // writer: request. Fd: a memfd, the Request, where a Failure or a NetworkChange
+                   // takes its place. value 1: connect, 0: disconnect, and the interface's name
+                   // is in offset, session and stream. Answered by kUpdated or kRefused
+  kSshLogin = 49,  // writer: the link process's own. A process for a login, answered by
+                   // kSshStarted
+  kSshNews = 50,   // value: SshNews; payload: text for an event
+};
+
+// Files of the kernel's from which the link process reads how the container is. It may be told of
+// fewer.
+enum class StatsFile : uint32_t {
+  kCpu,           // of the container's group: cpu.stat
+  kMemory,        // memory.current
+  kMemoryDetail,  // memory.stat
+  kMemoryMax,
+  kMemoryEvents,
+  kPids,
+  kPidsMax,
+  kBlock,  // io.stat
+  kCpuPressure,
+  kMemoryPressure,
+  kIoPressure,
+  kNetwork,     // /proc/net/dev
+  kOnlineCpus,  // of the machine, as a list
+  kCount
 };
 
 // `writer` of a mutating request is its 128-bit id: the supervisor acts once on each, whatever
@@ -85,6 +120,8 @@ enum SessionFlags : uint32_t {
   kSessionRunning = 8,     // its program was executed
   kSessionDiscard = 16,    // its output is thrown away
   kSessionTransient = 32,  // it ends with its client: soon after nobody is attached
+  kSessionOutside = 64,    // of a kLaunch: an archive, which nobody in the container is to see
+  kSessionApart = 128,     // of a kLaunch: it needs what is the agent's, a debug shell
 };
 
 struct LinkHeader {

@@ -16,7 +16,9 @@ class RecentRequests {
   static constexpr size_t kCapacity = 256;
 
   bool contains(const RequestId& id) const {
-    return id != kNoRequest && std::find(ids_.begin(), ids_.end(), id) != ids_.end();
+    // Not by the array's own comparison, which is a call of memcmp() for each.
+    const auto same = [&id](const RequestId& one) { return one[0] == id[0] && one[1] == id[1]; };
+    return id != kNoRequest && std::any_of(ids_.begin(), ids_.end(), same);
   }
   // False: it was there already. The oldest is forgotten. kNoRequest is never remembered.
   bool insert(const RequestId& id) {

@@ -10,14 +10,14 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <utility>
 
 #include "tether/supervisor/link_messages.h"
 
 namespace tether {
 namespace {
 // Pages go back in steps: one call for each few thousand bytes would cost more than the memory.
-constexpr uint64_t kPunchStep = 256 * 1024;
-constexpr uint64_t kPunchStepWhenTight = 16 * 1024;
+constexpr uint64_t kPunchStep = 16 * 1024;
 constexpr uint64_t kPage = 4096;
 }  // namespace
 
@@ -35,7 +35,7 @@ common::Status Ring::open(RingBudget* budget) {
   if (memory == MAP_FAILED) return common::errno_error("mmap", "output ring");
   memory_ = static_cast<char*>(memory);
   budget_ = budget;
-  head_ = tail_ = punched_ = 0;
+  head_ = tail_ = punched_ = head_then_ = 0;
   return {};
 }
 
@@ -89,24 +89,27 @@ void Ring::move_tail(uint64_t offset) {
 bool Ring::free_below(uint64_t offset) {
   if (memory_ == nullptr || offset < tail_ || offset > head_) return false;
   move_tail(offset);
-  give_back(budget_ != nullptr && budget_->tight() ? kPunchStepWhenTight : kPunchStep);
+  if (budget_ != nullptr && budget_->tight()) give_back(kPunchStep);
   return true;
 }
 
-bool Ring::make_room(uint64_t offset) {
-  if (memory_ == nullptr || offset < tail_ || offset > head_) return false;
-  move_tail(offset);
-  if (budget_ != nullptr && budget_->tight()) give_back(kPage);
-  return true;
+bool Ring::trim_if_quiet() {
+  if (memory_ == nullptr) return false;
+  if (std::exchange(head_then_, head_) != head_) return true;
+  give_back(kPage);
+  return false;
+}
+
+// What was freed earlier may already hold newer bytes, one turn of the ring later.
+uint64_t Ring::first_unpunched() const {
+  const uint64_t overwritten = head_ > kRingSize ? head_ - kRingSize : 0;
+  return std::max(punched_, (overwritten + kPage - 1) / kPage * kPage);
 }
 
 void Ring::give_back(uint64_t step) {
-  // What was freed earlier may already hold newer bytes, one turn of the ring later.
-  const uint64_t overwritten = head_ > kRingSize ? head_ - kRingSize : 0;
-  const uint64_t first = std::max(punched_, (overwritten + kPage - 1) / kPage * kPage);
   const uint64_t last = tail_ / kPage * kPage;
-  punched_ = first;
-  if (last >= first + step) punch(last);
+  punched_ = first_unpunched();
+  if (last >= punched_ + step) punch(last);
   account();
 }
 

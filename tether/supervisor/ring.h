@@ -41,12 +41,13 @@ class Ring {
   enum class Fill { kBytes, kWouldBlock, kEnd, kFull };
   // Reads once from `fd` into the free space. kEnd also for a TTY's EIO.
   Fill fill_from(int fd);
-  // Everything below `offset` was delivered: forget it and give its pages back. Offsets outside
-  // [tail, head] are refused.
+  // Everything below `offset` was delivered: forget it. Offsets outside [tail, head] are refused.
+  // The pages stay for what comes next, unless memory is short. Readers learn of it from the tail,
+  // before the bytes are overwritten.
   bool free_below(uint64_t offset);
-  // The same for a ring that is full and will be again at once: the pages stay, unless memory is
-  // short. Readers learn of it from the tail, before the bytes are overwritten.
-  bool make_room(uint64_t offset);
+  // Gives back the pages of what was freed if nothing has come since the last call. True: ask again
+  // some time later.
+  bool trim_if_quiet();
 
   // At most `size` bytes from `offset` on, in two parts where they wrap; empty outside [tail,
   // head).
@@ -58,6 +59,7 @@ class Ring {
  private:
   uint64_t space() const;
   void move_tail(uint64_t offset);
+  uint64_t first_unpunched() const;
   void give_back(uint64_t step);
   void punch(uint64_t last);
   void account();
@@ -69,6 +71,7 @@ class Ring {
   uint64_t head_ = 0;
   uint64_t tail_ = 0;
   uint64_t punched_ = 0;
+  uint64_t head_then_ = 0;  // at the last trim_if_quiet()
 };
 
 }  // namespace tether

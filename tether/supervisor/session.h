@@ -35,6 +35,13 @@ struct Output {
   uint64_t drop_told_ms = 0;
 };
 
+// What the launcher that stays was given, until it is known that there is a process.
+struct Launching {
+  common::UniqueFd spec;
+  std::array<common::UniqueFd, 3> stdio;
+  uint32_t tries = 0;
+};
+
 struct Session {
   enum class Kind : uint8_t { kPrimary, kHealth, kExec };
   Kind kind = Kind::kPrimary;
@@ -45,16 +52,20 @@ struct Session {
   bool stdin_open = false;
   bool discard = false;    // output is thrown away: there are no rings
   bool transient = false;  // is killed when nobody is attached for a while
-  pid_t launcher = 0;
+  bool outside = false;    // the agent's own work: not in the container's pid namespace
+  bool apart = false;      // needs a launcher of its own
+  pid_t launcher = 0;      // 0 too where the launcher is the one that stays
   pid_t pid = 0;
+  Launching launching;
   common::UniqueFd status;  // the launcher's reports while it is being launched
   bool failed = false;      // a report said so: `failure` holds it
   LaunchReport failure{};
 
-  common::UniqueFd input;  // write end of stdin, or the pty master
-  common::UniqueFd slave;  // keeps a TTY from hanging up while nobody in the session has it open
-  bool input_eof = false;  // close once the queue is empty
-  winsize window{};        // as last asked for; a terminal gets it when it comes to be
+  common::UniqueFd input;   // write end of stdin, or the pty master
+  common::UniqueFd slave;   // keeps a TTY from hanging up while nobody in the session has it open
+  bool input_eof = false;   // close once the queue is empty
+  bool input_wide = false;  // its pipe is as large as it gets
+  winsize window{};         // as last asked for; a terminal gets it when it comes to be
   StdinQueue queue;
   std::array<Output, 2> outputs;  // stdout (a TTY's only one), stderr
 

@@ -1,7 +1,9 @@
 #include "tether/supervisor/stdin_queue.h"
 
 #include <algorithm>
-#include <cstring>
+#include <span>
+
+#include "serial-transport/copy.h"
 
 namespace tether {
 
@@ -30,12 +32,27 @@ bool StdinQueue::push(const WriterId& writer, uint64_t offset, std::string_view 
   if (chunks_ == kMaxChunks || bytes.size() > kCapacity - held_) return false;
   const size_t start = (first_byte_ + held_) % kCapacity;
   const size_t first = std::min(bytes.size(), kCapacity - start);
-  std::memcpy(bytes_.data() + start, bytes.data(), first);
-  std::memcpy(bytes_.data(), bytes.data() + first, bytes.size() - first);
+  const auto raw = std::as_bytes(std::span(bytes));
+  const auto place = std::as_writable_bytes(std::span(bytes_));
+  serial_transport::copy_bytes(place.data() + start, raw.first(first));
+  serial_transport::copy_bytes(place.data(), raw.subspan(first));
   held_ += bytes.size();
   row->received += bytes.size();
   queue_[(first_chunk_ + chunks_++) % kMaxChunks] = {writer, row->received, bytes.size()};
   return true;
+}
+
+std::string_view StdinQueue::fresh(const WriterId& writer, uint64_t offset,
+                                   std::string_view bytes) const {
+  const uint64_t known = received(writer);
+  if (offset > known) return {};
+  return bytes.substr(std::min<uint64_t>(known - offset, bytes.size()));
+}
+
+void StdinQueue::skip(const WriterId& writer, uint64_t offset, size_t count) {
+  Writer* row = find_or_add(writer);
+  row->used = ++clock_;
+  row->received = std::max(row->received, offset + count);
 }
 
 uint64_t StdinQueue::received(const WriterId& writer) const {

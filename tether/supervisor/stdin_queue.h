@@ -22,6 +22,11 @@ class StdinQueue {
   // was not taken: a hole before it, a full queue, or too many writers (the one quiet for longest
   // is forgotten first).
   bool push(const WriterId& writer, uint64_t offset, std::string_view bytes);
+  // The same part, to be given to the process at once: only while the queue is empty, and what the
+  // process does not take must be pushed. Nothing when push() would refuse it.
+  std::string_view fresh(const WriterId& writer, uint64_t offset, std::string_view bytes) const;
+  // Its first `count` bytes were taken.
+  void skip(const WriterId& writer, uint64_t offset, size_t count);
   // How much of this writer's input was received.
   uint64_t received(const WriterId& writer) const;
 

@@ -13,6 +13,7 @@
 #include <algorithm>
 
 #include "common/io.h"
+#include "tether/boot/device_rules.h"
 #include "tether/supervisor/clock.h"
 
 namespace tether {
@@ -87,11 +88,21 @@ StageResult<void> Supervisor::start() {
   if (auto network = start_network(); network.has_error()) return network;
   enter(Stage::kMountRoot);
   if (auto root = assemble_root(boot_.config); root.has_error()) return root;
+  if (auto guarded = guard_machine(); guarded.has_error()) {
+    return StageError{Stage::kCgroup, guarded.error()};
+  }
+  watch_space();
   enter(Stage::kNamespaces);
   if (auto status = start_primary(); status.has_error()) {
     return StageError{Stage::kStdio, status.error()};
   }
   return {};
+}
+
+// What even a privileged container does not get of its machine.
+common::Status Supervisor::guard_machine() {
+  RETURN_IF_ERROR(limit_devices(boot_.config.sandbox().privileged()));
+  return lock_kernel();
 }
 
 void Supervisor::become_unstoppable() {
@@ -120,6 +131,8 @@ common::Status Supervisor::prepare(BootConfig boot, common::UniqueFd container_c
   RETURN_IF_ERROR(sessions_.open());
   RETURN_IF_ERROR(prepare_loop());
   watch_memory();
+  open_stats();
+  watch_pids();
   return write_specs();
 }
 
@@ -182,6 +195,7 @@ void Supervisor::dispatch(uint64_t tag, uint32_t events) {
     case Source::kTimer: {
       uint64_t ticks = 0;
       (void)!::read(timer_.get(), &ticks, sizeof ticks);
+      armed_ms_ = ~uint64_t{0};
       return;
     }
     case Source::kLink:
@@ -204,6 +218,8 @@ void Supervisor::dispatch(uint64_t tag, uint32_t events) {
       return on_leftover(static_cast<int>(tag >> 8U));
     case Source::kMemory:
       return on_memory_events();
+    case Source::kPids:
+      return on_pids_events();
     case Source::kNetwork:
       return on_network();
   }
@@ -242,6 +258,8 @@ void Supervisor::on_deadlines() {
   if (freezing_) check_frozen();
   if (next_expiry_ms_ != 0 && now >= next_expiry_ms_) expire_sessions();
   on_journal_deadlines(now);
+  on_trouble_deadlines(now);
+  if (trim_at_ms_ != 0 && now >= trim_at_ms_) trim_rings(now);
   if (linger_until_ms_ != 0 && now >= linger_until_ms_) give_up_output();
   run_health();
 }
@@ -257,6 +275,9 @@ void Supervisor::arm_timer() {
   consider(kill_at_ms_);
   consider(restart_at_ms_);
   consider(next_expiry_ms_);
+  consider(next_look_ms_);
+  consider(pids_quiet_ms_);
+  consider(trim_at_ms_);
   if (freezing_) consider(now + kFreezeCheckMs);
   consider(next_journal_deadline_ms());
   // What elapsed and waits for somebody attached would make the loop spin.
@@ -267,6 +288,7 @@ void Supervisor::arm_timer() {
     if (const uint64_t left = abandoned_at_ms(*primary_); left > now) consider(left);
   }
   if (has_health_ && !paused()) consider(health_.next_deadline_ms());
+  if (std::exchange(armed_ms_, next) == next) return;
   itimerspec when{};
   if (next != ~uint64_t{0}) {
     next = std::max<uint64_t>(next, 1);

@@ -6,10 +6,14 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
+#include "protocol/config_network.h"
 #include "tether/boot/boot.h"
 #include "tether/boot/link_devices.h"
+#include "tether/network/change.h"
 #include "tether/network/dhcp_main.h"
 #include "tether/supervisor/event_log.h"
 #include "tether/supervisor/gathering.h"
@@ -20,6 +24,7 @@
 #include "tether/supervisor/restarts.h"
 #include "tether/supervisor/session.h"
 #include "tether/supervisor/session_rows.h"
+#include "tether/supervisor/space.h"
 #include "tether/supervisor/system.h"
 #include "tether/supervisor/wall_clock.h"
 
@@ -63,10 +68,12 @@ class Supervisor {
     kJournal,
     kLeftover,
     kMemory,
+    kPids,
     kNetwork
   };
   static constexpr size_t kMaxLeftovers = 1024;
-  static constexpr size_t kMaxLists = 4;
+  static constexpr size_t kMaxSshLogins = 32;
+  static constexpr size_t kMaxHelpers = 4;
   // An ended exec with nobody attached. A host end that is away leaves its clients attached until
   // the next one comes: it is for them to come back in this time.
   static constexpr uint64_t kKeptMs = 60000;
@@ -74,6 +81,7 @@ class Supervisor {
 
   // supervisor.cc
   void become_unstoppable();
+  common::Status guard_machine();
   common::Status prepare_loop();
   void watch(int fd, uint32_t events, Source source, uint32_t session = 0, uint32_t stream = 0);
   void drop(common::UniqueFd& fd);
@@ -91,6 +99,16 @@ class Supervisor {
   void on_network();
   void replace_address(protocol::pb::Interface& interface, const DhcpNews& news);
   void on_dhcp_death();
+  // supervisor_network_change.cc
+  void on_network_request(const LinkHeader& header);
+  void on_network_change(int file);
+  void connected(const NetworkChange& change);
+  void disconnected(const NetworkChange& change);
+  void order_dhcp(uint32_t interface, bool forget, const std::array<char, kInterfaceName>& name);
+  void order_hot_leases();
+  bool on_hot_news(const DhcpNews& news);  // false: it is another's
+  void tell_address_text(std::string_view interface, std::string_view what,
+                         std::string_view address);
 
   // supervisor_launch.cc
   common::Status write_specs();
@@ -99,8 +117,17 @@ class Supervisor {
   int launch(Session& session, int spec_fd);  // likewise
   void fail_launch(Session& session, int errno_value, std::string_view object);
   int connect_stdio(Session& session, std::array<common::UniqueFd, 3>& child);
+  common::UniqueFd connect_status(Session& session);  // the other end
+  int spawn_launcher(Session& session, int spec_fd, std::span<const common::UniqueFd> child);
   void on_status(Session& session);
-  void on_report(Session& session, const LaunchReport& report, common::UniqueFd master);
+  void on_report(Session& session, const LaunchReport& report, pid_t sender,
+                 common::UniqueFd master);
+
+  // supervisor_launcher.cc
+  int start_launcher();  // 0 or an errno
+  void stop_launcher();
+  int ask_launcher(Session& session);  // likewise
+  void ask_again(Session& session);
 
   // supervisor_sessions.cc
   void reap();
@@ -120,9 +147,9 @@ class Supervisor {
   bool make_room();
   void expire_sessions();
   uint64_t expiry_ms(const Session& session) const;  // 0: never
-  void on_list(const LinkHeader& header, common::UniqueFd list);
+  void on_helped(const LinkHeader& header, common::UniqueFd file);
   void on_measure(const LinkHeader& header);
-  bool on_list_end(pid_t pid, int status);
+  bool on_helper_end(pid_t pid, int status);
   void refuse(const RequestId& request, int errno_value, std::string_view why);
 
   // supervisor_primary.cc
@@ -142,6 +169,9 @@ class Supervisor {
   void end_output(Session& session, uint32_t stream);
   void close_output(Output& output);
   void on_input(Session& session);
+  bool pass_on(Session& session, const LinkHeader& header, std::string_view payload);
+  bool free_output(Output& output, uint64_t below);
+  void trim_rings(uint64_t now);
 
   // supervisor_journal.cc
   bool goes_to_journal(const Session& session) const;
@@ -159,6 +189,18 @@ class Supervisor {
   void set_attached(Session& session, uint32_t clients);
   void on_delivered(Session& session, const LinkHeader& header);
 
+  // supervisor_stats.cc
+  void open_stats();
+  void tell_stats_files();
+
+  // supervisor_trouble.cc
+  void watch_space();
+  void look_at_space();
+  void watch_pids();
+  void on_pids_events();
+  void on_trouble_deadlines(uint64_t now);
+  void tell_trouble(protocol::Trouble trouble, std::string_view what);
+
   // supervisor_oom.cc
   void watch_memory();
   void on_memory_events();
@@ -166,6 +208,12 @@ class Supervisor {
 
   // supervisor_health.cc
   void run_health();
+
+  // supervisor_ssh.cc
+  void on_ssh_login(const LinkHeader& header);
+  int start_ssh_login(common::UniqueFd& connection, common::UniqueFd& requests);
+  void on_ssh_news(const LinkHeader& header, std::string_view text);
+  bool on_ssh_end(pid_t pid);
 
   // supervisor_clock.cc
   void on_step_clock(const LinkHeader& header);
@@ -205,12 +253,22 @@ class Supervisor {
   uint64_t journal_retry_ms_ = 0;  // 0: nothing waits
   uint64_t room_deadline_ms_ = 0;  // 0: nobody waits to be given up
   bool rings_blocked_ = false;     // some process waits for room
+  uint64_t trim_at_ms_ = 0;        // 0: no ring has pages to give back
   Gathering gathering_;
   bool gathers_ = false;            // as the kernel was told
   RingBudget rings_;                // lives longer than sessions_
   common::UniqueFd memory_events_;  // of the container's group
   common::UniqueFd kernel_log_;
   uint64_t oom_kills_ = 0;
+  struct Space {
+    std::string path;      // in the container
+    bool mounted = false;  // a file system of its own is mounted there; else the root's overlay
+    SpaceWatch watch{};
+  };
+  std::vector<Space> space_;
+  uint64_t next_look_ms_ = 0;  // 0: at nothing
+  common::UniqueFd pids_events_;
+  uint64_t pids_quiet_ms_ = 0;  // 0: they are watched
   System& system_;
   WallClock& clock_;
   BootConfig boot_;
@@ -220,6 +278,7 @@ class Supervisor {
   common::UniqueFd epoll_;
   common::UniqueFd signals_;
   common::UniqueFd timer_;
+  uint64_t armed_ms_ = ~uint64_t{0};  // what it is set to; ~0: nothing
 
   LinkDevices link_devices_;
   common::UniqueFd link_;
@@ -229,8 +288,19 @@ class Supervisor {
   uint64_t link_started_ms_ = 0;
   uint32_t link_quick_deaths_ = 0;
 
+  common::UniqueFd launcher_;  // requests to the launcher that stays
+  pid_t launcher_pid_ = 0;
+
   common::UniqueFd network_;  // what the DHCP process says
   pid_t dhcp_pid_ = 0;
+  // Interfaces that came while the machine ran.
+  struct HotInterface {
+    NetworkChange about;
+    bool used = false;
+    std::array<char, 48> leased{};
+  };
+  std::array<HotInterface, protocol::kMaxInterfaces> hot_{};
+  uint32_t gone_interfaces_ = 0;  // bits of those that were there from the start and are no more
   uint64_t dhcp_restart_ms_ = 0;  // 0: none planned
 
   SessionRows sessions_;
@@ -239,11 +309,16 @@ class Supervisor {
   uint64_t next_expiry_ms_ = 0;                            // 0: none
   std::array<common::UniqueFd, kMaxLeftovers> leftovers_;  // output of ended sessions' descendants
   size_t next_leftover_ = 0;
-  struct List {
+  // Who does one request of the link process's and ends.
+  struct Helper {
     pid_t pid = 0;
+    LinkType request_type{};
     RequestId request{};
+    common::UniqueFd file;  // of kNetwork: what it says of its work
   };
-  std::array<List, kMaxLists> lists_{};
+  std::array<Helper, kMaxHelpers> helpers_{};
+  std::array<common::UniqueFd, static_cast<size_t>(StatsFile::kCount)> stats_;
+  std::array<pid_t, kMaxSshLogins> ssh_logins_{};  // 0: a free place
   Session* primary_ = nullptr;
   Session* probe_ = nullptr;
   bool has_health_ = false;

@@ -90,6 +90,7 @@ bool Supervisor::finished() {
     const bool waits = session.kind == Session::Kind::kExec && session.attached != 0;
     if (waits && !session.over && !late) return false;
   }
+  if (launcher_pid_ > 0 && !late) return false;  // It was killed, and holds file systems.
   if (primary_->exit_acknowledged) return true;
   const bool safe = journal_has_all(*primary_);
   if (primary_->attached != 0) return safe && late;

@@ -7,6 +7,9 @@
 
 #include <algorithm>
 
+#include "tether/boot/online.h"
+#include "tether/boot/volume_main.h"
+#include "tether/network/change.h"
 #include "tether/session/process_list.h"
 #include "tether/supervisor/supervisor.h"
 
@@ -15,7 +18,8 @@ namespace {
 
 using protocol::SessionState;
 
-constexpr uint32_t kAskable = kSessionTty | kSessionStdinOpen | kSessionDiscard | kSessionTransient;
+constexpr uint32_t kAskable = kSessionTty | kSessionStdinOpen | kSessionDiscard |
+                              kSessionTransient | kSessionOutside | kSessionApart;
 constexpr uint64_t kKillAgainMs = 1000;
 
 // Whoever reads it must neither wait nor see it change.
@@ -97,6 +101,8 @@ void Supervisor::on_launch(const LinkHeader& header, common::UniqueFd spec) {
   session->stdin_open = session->tty || (header.value & kSessionStdinOpen) != 0;
   session->discard = (header.value & kSessionDiscard) != 0;
   session->transient = (header.value & kSessionTransient) != 0;
+  session->outside = (header.value & kSessionOutside) != 0;
+  session->apart = (header.value & kSessionApart) != 0;
   session->unattended_ms = system_.now_ms();
   int failed = open_rings(*session);
   if (failed == 0) failed = launch(*session, spec.get());
@@ -135,17 +141,31 @@ void Supervisor::expire_sessions() {
   }
 }
 
-void Supervisor::on_list(const LinkHeader& header, common::UniqueFd list) {
+// The file says what is to be done, or takes what is found out: its bytes are the helper's.
+void Supervisor::on_helped(const LinkHeader& header, common::UniqueFd file) {
   struct stat about {};
-  if (!list || ::fstat(list.get(), &about) != 0 || !S_ISREG(about.st_mode)) {
+  if (!file || ::fstat(file.get(), &about) != 0 || !S_ISREG(about.st_mode)) {
     return refuse(header.writer, EINVAL, "the request makes no sense");
   }
-  for (List& row : lists_) {
+  for (Helper& row : helpers_) {
     if (row.pid != 0) continue;
-    const FdSlot slot{list.get(), kProcessListFd};
-    const pid_t pid = system_.spawn("top", std::span(&slot, 1), -1);
+    const char* role = "top";
+    FdSlot slot{file.get(), kProcessListFd};
+    if (header.type == LinkType::kUpdate) {
+      role = "limits";
+      slot.to = kLimitsFd;
+    } else if (header.type == LinkType::kVolume) {
+      role = "volume";
+      slot.to = kVolumeFd;
+    } else if (header.type == LinkType::kNetwork) {
+      role = "network";
+      slot.to = kNetworkChangeFd;
+      on_network_request(header);
+    }
+    const pid_t pid = system_.spawn(role, std::span(&slot, 1), -1);
     if (pid < 0) return refuse(header.writer, -pid, "the agent cannot start a helper");
-    row = {pid, header.writer};
+    row = {pid, header.type, header.writer, {}};
+    if (header.type == LinkType::kNetwork) row.file = std::move(file);
     return;
   }
   refuse(header.writer, EAGAIN, "others are asking for the same; try again");
@@ -155,23 +175,34 @@ void Supervisor::on_measure(const LinkHeader& header) {
   LinkHeader answer;
   answer.type = LinkType::kMemory;
   answer.writer = header.writer;
-  answer.offset = system_.pss_kib(::getpid()) + system_.pss_kib(link_pid_);
+  answer.offset = system_.pss_kib(::getpid());
+  for (const pid_t pid : {link_pid_, launcher_pid_}) {
+    if (pid > 0) answer.offset += system_.pss_kib(pid);
+  }
   tell(answer);
 }
 
-bool Supervisor::on_list_end(pid_t pid, int status) {
-  for (List& row : lists_) {
+bool Supervisor::on_helper_end(pid_t pid, int status) {
+  for (Helper& row : helpers_) {
     if (row.pid != pid) continue;
     LinkHeader header;
-    header.type = LinkType::kProcesses;
+    const bool update = row.request_type == LinkType::kUpdate;
+    const bool list = row.request_type == LinkType::kListProcesses;
+    header.type = list ? LinkType::kProcesses : LinkType::kUpdated;
     header.writer = row.request;
     if (WIFSIGNALED(status)) {
       header.value = ETIMEDOUT;
     } else {
       header.value = static_cast<uint32_t>(WEXITSTATUS(status));
     }
+    const common::UniqueFd file = std::move(row.file);
     row = {};
+    if (file && header.value == 0) on_network_change(file.get());
     tell(header);
+    if (!update || header.value != 0) return true;
+    protocol::JournalRecord record;
+    record.kind = protocol::EventKind::kLimits;
+    event(record);
     return true;
   }
   return false;

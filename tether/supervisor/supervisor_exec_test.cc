@@ -16,13 +16,74 @@ class ExecTest : public SupervisorFixture {
   void acknowledge(uint32_t session) { say(message(LinkType::kExitAck, session)); }
 };
 
-TEST_F(ExecTest, JoinsThePrimaryByADescriptorOfItsProcess) {
-  boot_running();
+TEST_F(ExecTest, IsAskedOfALauncherThatHasJoinedThePrimaryByADescriptorOfItsProcess) {
+  boot();
   EXPECT_FALSE(newest().fds.contains(kLaunchJoinFd));
-  ASSERT_NE(exec(7), 0U);
+  run_newest();
   EXPECT_EQ(newest().role, "launch");
   EXPECT_TRUE(newest().fds.at(kLaunchJoinFd));
-  EXPECT_TRUE(newest().fds.at(kLaunchSpecFd));
+  const size_t spawned = system_.spawned.size();
+  ASSERT_NE(exec(7, kSessionStdinOpen), 0U);
+  ASSERT_EQ(system_.spawned.size(), spawned + 1);
+  EXPECT_EQ(newest().pid, 0) << "no process of PID 1's";
+  EXPECT_FALSE(newest().outside);
+  for (const int fd : {0, 1, 2, kLaunchStatusFd, kLaunchSpecFd}) EXPECT_TRUE(newest().fds.at(fd));
+  ASSERT_NE(exec(8, kSessionOutside), 0U);
+  EXPECT_TRUE(newest().outside);
+  EXPECT_FALSE(newest().fds.contains(0));
+  ASSERT_NE(exec(9, kSessionApart), 0U);
+  EXPECT_NE(newest().pid, 0) << "one of its own";
+  EXPECT_TRUE(newest().fds.at(kLaunchJoinFd));
+}
+
+TEST_F(ExecTest, ALauncherThatDiesLosesNothing) {
+  boot_running();
+  ASSERT_NE(exec(7), 0U);
+  auto& running = newest();
+  const pid_t pid = run(running);
+  const uint32_t waiting = exec(8);
+  newest().fds.clear();  // what it was given dies with it
+  kill_launcher();
+  auto& again = newest();
+  EXPECT_TRUE(again.fds.at(kLaunchStatusFd)) << "asked of the next one";
+  EXPECT_EQ(system_.launches(), 4U) << "the primary, two, and one of them again";
+  print(again, "on");
+  end(run(again), again, 5 << 8);
+  auto exits = hear(LinkType::kExit);
+  ASSERT_EQ(exits.size(), 1U);
+  EXPECT_EQ(exits[0].header.session, waiting);
+  EXPECT_EQ(exits[0].header.value, 5U);
+  end(pid, running, 6 << 8);
+  exits = hear(LinkType::kExit);
+  ASSERT_EQ(exits.size(), 1U) << "what runs is no launcher's";
+  EXPECT_EQ(exits[0].header.value, 6U);
+}
+
+TEST_F(ExecTest, OneWhoseLaunchersAllDieFailsWithAReason) {
+  boot_running();
+  const uint32_t session = exec(7);
+  for (int i = 0; i < 3; ++i) {
+    newest().fds.clear();
+    kill_launcher();
+  }
+  const auto exits = hear(LinkType::kExit);
+  ASSERT_EQ(exits.size(), 1U);
+  EXPECT_EQ(exits[0].header.session, session);
+  EXPECT_EQ(exits[0].header.value, 125U);
+  EXPECT_EQ(exits[0].payload, "launcher");
+  EXPECT_NE(exec(8), 0U);
+}
+
+TEST_F(ExecTest, AProcessThatWasClonedIsNotClonedAgainByAnotherLauncher) {
+  boot_running();
+  ASSERT_NE(exec(7), 0U);
+  auto& cloned = newest();
+  kill_launcher();
+  EXPECT_EQ(&newest(), &cloned) << "it has its status still: it will speak";
+  end(run(cloned), cloned, 5 << 8);
+  const auto exits = hear(LinkType::kExit);
+  ASSERT_EQ(exits.size(), 1U);
+  EXPECT_EQ(exits[0].header.value, 5U);
 }
 
 TEST_F(ExecTest, IsRunOnceHoweverOftenItIsAskedFor) {
@@ -95,6 +156,7 @@ TEST_F(ExecTest, IsRefusedWithAReasonWhenTheContainerDoesNotRun) {
       << "not sealed";
   say(message(LinkType::kLaunch, 0, 0, 3));
   EXPECT_EQ(hear(LinkType::kRefused).at(0).header.value, static_cast<uint32_t>(EINVAL));
+  kill_launcher();
   system_.spawn_errno = EMFILE;
   EXPECT_EQ(refusal(4), EMFILE);
   system_.spawn_errno = 0;
@@ -234,13 +296,14 @@ TEST_F(ExecTest, SignalsGoToTheProcessOrItsGroupOnceEach) {
   EXPECT_EQ(told[1].header.writer[1], 1U);
 }
 
-TEST_F(ExecTest, MemoryIsMeasuredOfSupervisorAndLinkProcess) {
+TEST_F(ExecTest, MemoryIsMeasuredOfSupervisorLinkProcessAndLauncher) {
   boot_running();
   say(message(LinkType::kMeasure, 0, 0, 33));
   const auto told = hear(LinkType::kMemory);
   ASSERT_EQ(told.size(), 1U);
   EXPECT_EQ(told[0].header.writer[0], 33U);
-  EXPECT_EQ(told[0].header.offset, 10U * static_cast<uint64_t>(::getpid() + link_pid_));
+  const auto all = static_cast<uint64_t>(::getpid() + link_pid_ + launcher().pid);
+  EXPECT_EQ(told[0].header.offset, 10U * all);
 }
 
 TEST_F(ExecTest, ListsOfProcessesAreAHelpersWork) {
@@ -260,6 +323,27 @@ TEST_F(ExecTest, ListsOfProcessesAreAHelpersWork) {
     say(message(LinkType::kListProcesses, 0, 0, request), {}, list.get());
   }
   EXPECT_EQ(hear(LinkType::kRefused).size(), 1U) << "four at once";
+}
+
+TEST_F(ExecTest, LimitsAreChangedByAHelperAndThatIsAnEvent) {
+  boot_running();
+  const common::UniqueFd limits(::memfd_create("limits", MFD_CLOEXEC));
+  say(message(LinkType::kUpdate, 0, 0, 21));
+  EXPECT_EQ(hear(LinkType::kRefused).size(), 1U) << "without a file";
+  say(message(LinkType::kUpdate, 0, 0, 22), {}, limits.get());
+  ASSERT_EQ(newest().role, "limits");
+  system_.ended.emplace_back(newest().pid, EBUSY << 8);
+  auto told = hear();
+  ASSERT_EQ(told.size(), 1U) << "no event: nothing was changed";
+  EXPECT_EQ(told[0].header.type, LinkType::kUpdated);
+  EXPECT_EQ(told[0].header.writer[0], 22U);
+  EXPECT_EQ(told[0].header.value, static_cast<uint32_t>(EBUSY));
+  say(message(LinkType::kUpdate, 0, 0, 23), {}, limits.get());
+  system_.ended.emplace_back(newest().pid, 0);
+  told = hear();
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_EQ(told[0].header.value, 0U);
+  EXPECT_EQ(told[1].header.stream & 0xffffU, static_cast<uint32_t>(protocol::EventKind::kLimits));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -25,6 +26,8 @@ class FakeSystem : public System {
     std::string role;
     pid_t pid = 0;
     std::map<int, common::UniqueFd> fds;
+    bool stays = false;  // the launcher that does
+    bool outside = false;
   };
   pid_t spawn(const char* role, std::span<const FdSlot> fds, int /*cgroup*/) override {
     if (spawn_errno != 0) return -spawn_errno;
@@ -34,6 +37,7 @@ class FakeSystem : public System {
     for (const FdSlot& slot : fds) {
       row.fds[slot.to].reset(::fcntl(slot.from, F_DUPFD_CLOEXEC, 3));
     }
+    row.stays = row.fds.contains(kLaunchRequestsFd);
     return row.pid;
   }
   pid_t reap(int& status) override {
@@ -44,7 +48,12 @@ class FakeSystem : public System {
     status = how;
     return pid;
   }
-  void signal(pid_t pid, int number) override { signals.emplace_back(pid, number); }
+  void signal(pid_t pid, int number) override {
+    for (const Spawned& one : spawned) {
+      if (one.stays && one.pid == pid) ended.emplace_back(pid, number);
+    }
+    signals.emplace_back(pid, number);
+  }
   common::UniqueFd open_pidfd(pid_t /*pid*/) override {
     return common::UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   }
@@ -58,7 +67,9 @@ class FakeSystem : public System {
 
   size_t launches() const {
     size_t count = 0;
-    for (const Spawned& one : spawned) count += one.role == "launch" ? 1 : 0;
+    for (const Spawned& one : spawned) {
+      count += one.role == "launch" && !one.stays ? 1 : 0;
+    }
     return count;
   }
 
@@ -69,7 +80,8 @@ class FakeSystem : public System {
   int spawn_errno = 0;
   int reaped = 0;
   bool is_frozen = false;
-  pid_t next_pid = 100;
+  pid_t next_pid = 1 << 23;  // above those that there are
+
   uint64_t now = 1000000;
 };
 
@@ -101,6 +113,55 @@ class SupervisorFixture : public testing::Test {
   }
   void turn(int times = 3) {
     for (int i = 0; i < times; ++i) supervisor_.turn(0);
+    take_requests();
+  }
+
+  // The side of the launcher that stays: what it is asked for becomes a row like the others, with
+  // no launcher's pid.
+  void take_requests() {
+    for (size_t i = 0; i < system_.spawned.size(); ++i) {
+      const auto place = system_.spawned[i].fds.find(kLaunchRequestsFd);
+      if (place == system_.spawned[i].fds.end()) continue;
+      while (take_request(place->second.get())) continue;
+    }
+  }
+  bool take_request(int launcher) {
+    LaunchRequest request;
+    iovec part{&request, sizeof request};
+    alignas(cmsghdr) char control[CMSG_SPACE(kLaunchRequestFds * sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    if (::recvmsg(launcher, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != sizeof request) {
+      return false;
+    }
+    std::array<int, kLaunchRequestFds> fds{};
+    const size_t size = CMSG_FIRSTHDR(&message)->cmsg_len - CMSG_LEN(0);
+    std::memcpy(fds.data(), CMSG_DATA(CMSG_FIRSTHDR(&message)), size);
+    FakeSystem::Spawned& row = system_.spawned.emplace_back();
+    row.role = "launch";
+    row.fds[kLaunchStatusFd].reset(fds[0]);
+    row.fds[kLaunchSpecFd].reset(fds[1]);
+    for (int fd = 0, next = 2; fd < 3; ++fd) {
+      if ((request.stdio >> fd & 1U) != 0) row.fds[fd].reset(fds[static_cast<size_t>(next++)]);
+    }
+    row.outside = request.outside == 1;
+    return true;
+  }
+  FakeSystem::Spawned& launcher() {
+    for (size_t i = system_.spawned.size(); i-- > 0;) {
+      if (system_.spawned[i].stays) return system_.spawned[i];
+    }
+    ADD_FAILURE() << "there is no launcher that stays";
+    return newest();
+  }
+  void kill_launcher() {
+    FakeSystem::Spawned& it = launcher();
+    it.fds.clear();
+    system_.ended.emplace_back(it.pid, SIGKILL);
+    turn();
   }
 
   // The link process's side.
@@ -209,14 +270,23 @@ class SupervisorFixture : public testing::Test {
   }
   // Its process runs; gives the pid.
   pid_t run(FakeSystem::Spawned& launcher) {
-    LaunchReport cloned;
-    cloned.event = LaunchEvent::kCloned;
-    cloned.pid = system_.next_pid++;
-    report(launcher, cloned);
+    const pid_t pid = begin(launcher);
     launcher.fds.at(kLaunchStatusFd).reset();
-    system_.ended.emplace_back(launcher.pid, 0);
+    if (launcher.pid != 0) system_.ended.emplace_back(launcher.pid, 0);
     turn();
-    return cloned.pid;
+    return pid;
+  }
+  // Its process, one of its own since the kernel says who sends, tells that it is there.
+  pid_t begin(FakeSystem::Spawned& launcher) {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      LaunchReport started;
+      started.event = LaunchEvent::kStarted;
+      report(launcher, started);
+      ::_exit(0);
+    }
+    ::waitpid(pid, nullptr, 0);
+    return pid;
   }
   pid_t run_newest() { return run(newest()); }
   void fail_newest(protocol::Stage stage, int errno_value, const char* object) {
@@ -228,7 +298,7 @@ class SupervisorFixture : public testing::Test {
     std::strncpy(failed.object.data(), object, failed.object.size() - 1);
     report(launcher, failed);
     launcher.fds.clear();
-    system_.ended.emplace_back(launcher.pid, 0);
+    if (launcher.pid != 0) system_.ended.emplace_back(launcher.pid, 0);
     turn();
   }
   void print(FakeSystem::Spawned& launched, std::string_view text) {

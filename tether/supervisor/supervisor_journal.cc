@@ -129,11 +129,11 @@ bool Supervisor::find_room(Session& session, uint32_t stream) {
       return false;
     case OutputVerdict::What::kDrop:
       output.dropped += verdict.offset - facts.tail;
-      output.ring.make_room(verdict.offset);
+      free_output(output, verdict.offset);
       if (now >= output.drop_told_ms + kDropReportMs) report_dropped(session, stream);
       return true;
     case OutputVerdict::What::kFree:
-      output.ring.make_room(verdict.offset);
+      free_output(output, verdict.offset);
       return true;
   }
   return false;
@@ -186,7 +186,7 @@ void Supervisor::on_delivered(Session& session, const LinkHeader& header) {
   uint64_t below = std::min(header.offset, head);
   output.acked = std::max(output.acked, below);
   if (goes_to_journal(session) && journal_.alive()) below = std::min(below, output.journaled);
-  if (below > output.ring.tail() && output.ring.free_below(below)) resume_blocked();
+  if (below > output.ring.tail() && free_output(output, below)) resume_blocked();
 }
 
 }  // namespace tether

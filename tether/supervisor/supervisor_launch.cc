@@ -25,6 +25,37 @@ common::Result<common::UniqueFd> sealed_memfd(std::string_view content) {
   return fd;
 }
 
+struct ReportSender {
+  pid_t pid = 0;
+  common::UniqueFd master;
+};
+
+// As recvmsg.
+ssize_t receive_report(int fd, LaunchReport& report, ReportSender& sender) {
+  iovec part{&report, sizeof report};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  const ssize_t n = ::recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (n <= 0) return n;
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_type == SCM_CREDENTIALS) {
+      ucred credentials{};
+      std::memcpy(&credentials, CMSG_DATA(header), sizeof credentials);
+      sender.pid = credentials.pid;
+    } else if (header->cmsg_type == SCM_RIGHTS) {
+      int master = -1;
+      std::memcpy(&master, CMSG_DATA(header), sizeof master);
+      sender.master.reset(master);
+    }
+  }
+  return n;
+}
+
 }  // namespace
 
 // Protobuf is written here, before launch, and never again.
@@ -32,6 +63,7 @@ common::Status Supervisor::write_specs() {
   const auto& config = boot_.config;
   protocol::pb::LaunchSpec spec;
   *spec.mutable_session() = config.primary();
+  *spec.mutable_sandbox() = config.sandbox();
   spec.set_read_only_root(config.root().read_only());
   spec.set_hostname(config.hostname().empty() ? config.id().substr(0, 12) : config.hostname());
   ASSIGN_OR_RETURN(primary_spec_, sealed_memfd(spec.SerializeAsString()));
@@ -65,6 +97,7 @@ int Supervisor::connect_stdio(Session& session, std::array<common::UniqueFd, 3>&
     if (::pipe2(ends, O_CLOEXEC) != 0) return errno;
     child[0].reset(ends[0]);
     session.input.reset(ends[1]);
+    session.input_wide = false;
     ::fcntl(ends[1], F_SETFL, O_NONBLOCK);
   }
   for (size_t stream = 0; stream < 2; ++stream) {
@@ -77,18 +110,22 @@ int Supervisor::connect_stdio(Session& session, std::array<common::UniqueFd, 3>&
   return 0;
 }
 
-int Supervisor::launch(Session& session, int spec_fd) {
-  for (Output& output : session.outputs) {
-    output.discard = session.discard;
-    output.ended = session.tty && &output == &session.outputs[1];
-  }
-  std::array<common::UniqueFd, 3> child;
-  if (const int failed = connect_stdio(session, child); failed != 0) return failed;
+// The kernel says of each report who sent it.
+common::UniqueFd Supervisor::connect_status(Session& session) {
   int status[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) != 0) return errno;
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) != 0) return {};
   session.status.reset(status[0]);
-  ::fcntl(status[0], F_SETFL, O_NONBLOCK);
-  const common::UniqueFd theirs(status[1]);
+  const int on = 1;
+  ::setsockopt(status[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+  watch(status[0], EPOLLIN, Source::kStatus, session.id);
+  return common::UniqueFd(status[1]);
+}
+
+// A launcher for this session alone.
+int Supervisor::spawn_launcher(Session& session, int spec_fd,
+                               std::span<const common::UniqueFd> child) {
+  const common::UniqueFd theirs = connect_status(session);
+  if (!theirs) return errno;
   std::array<FdSlot, 6> slots;
   size_t used = 0;
   for (int fd = 0; fd < 3; ++fd) {
@@ -103,12 +140,30 @@ int Supervisor::launch(Session& session, int spec_fd) {
     if (!join) return ESRCH;
     slots[used++] = {join.get(), kLaunchJoinFd};
   }
-  const auto given = std::span(slots).first(used);
-  const pid_t pid = system_.spawn("launch", given, container_cgroup_.get());
+  const pid_t pid = system_.spawn("launch", std::span(slots).first(used), container_cgroup_.get());
   if (pid < 0) return -pid;
   session.launcher = pid;
+  return 0;
+}
+
+int Supervisor::launch(Session& session, int spec_fd) {
+  for (Output& output : session.outputs) {
+    output.discard = session.discard;
+    output.ended = session.tty && &output == &session.outputs[1];
+  }
+  std::array<common::UniqueFd, 3> child;
+  if (const int failed = connect_stdio(session, child); failed != 0) return failed;
+  int failed = 0;
+  if (&session == primary_ || session.apart) {
+    failed = spawn_launcher(session, spec_fd, child);
+  } else {
+    session.launching = {};
+    session.launching.spec.reset(::fcntl(spec_fd, F_DUPFD_CLOEXEC, 3));
+    session.launching.stdio = std::move(child);
+    failed = ask_launcher(session);
+  }
+  if (failed != 0) return failed;
   session.started_ms = system_.now_ms();
-  watch(session.status.get(), EPOLLIN, Source::kStatus, session.id);
   for (uint32_t stream = 0; stream < 2; ++stream) {
     Output& output = session.outputs[stream];
     if (!output.source) continue;
@@ -127,34 +182,25 @@ void Supervisor::fail_launch(Session& session, int errno_value, std::string_view
   session.failure.errno_value = errno_value;
   object.copy(session.failure.object.data(), session.failure.object.size() - 1);
   drop(session.status);
+  session.launching = {};
   after_end(session);
 }
 
 void Supervisor::on_status(Session& session) {
   while (session.status) {
     LaunchReport report;
-    iovec part{&report, sizeof report};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    const ssize_t n = ::recvmsg(session.status.get(), &message, MSG_CMSG_CLOEXEC);
+    ReportSender sender;
+    const ssize_t n = receive_report(session.status.get(), report, sender);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return;
-    common::UniqueFd master;
-    if (const cmsghdr* header = CMSG_FIRSTHDR(&message);
-        header != nullptr && header->cmsg_type == SCM_RIGHTS) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-      master.reset(fd);
-    }
     if (n == sizeof report) {
-      on_report(session, report, std::move(master));
+      on_report(session, report, sender.pid, std::move(sender.master));
       continue;
     }
     drop(session.status);  // The end: exec worked, or nothing is left.
+    const bool begun = session.failed || session.pid != 0;
+    if (!begun && session.launcher == 0) return ask_again(session);
+    session.launching = {};
     if (!session.failed && session.pid != 0 && session.state == SessionState::kCreated) {
       session.state = SessionState::kRunning;
       protocol::JournalRecord record;
@@ -162,6 +208,7 @@ void Supervisor::on_status(Session& session) {
       record.session = session.id;
       record.value = static_cast<uint32_t>(session.pid);
       if (session.visible()) event(record);
+      if (&session == primary_) (void)start_launcher();  // an exec that finds none tries again
       if (&session == primary_ && kill_at_ms_ != 0) {
         send_stop_signal();  // asked for before there was a process
       }
@@ -170,7 +217,8 @@ void Supervisor::on_status(Session& session) {
   }
 }
 
-void Supervisor::on_report(Session& session, const LaunchReport& report, common::UniqueFd master) {
+void Supervisor::on_report(Session& session, const LaunchReport& report, pid_t sender,
+                           common::UniqueFd master) {
   if (report.event == LaunchEvent::kFailed) {
     if (session.failed) return;  // The first reason is the reason.
     session.failed = true;
@@ -178,8 +226,11 @@ void Supervisor::on_report(Session& session, const LaunchReport& report, common:
     session.failure.object.back() = '\0';
     return;
   }
-  session.pid = report.pid;
-  if (!master) return;
+  if (report.event == LaunchEvent::kStarted) {
+    session.pid = sender;
+    session.launching = {};
+  }
+  if (!master || report.event != LaunchEvent::kTerminal) return;
   ::fcntl(master.get(), F_SETFL, O_NONBLOCK);
   session.input.reset(::fcntl(master.get(), F_DUPFD_CLOEXEC, 3));
   session.slave.reset(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));

@@ -56,6 +56,7 @@ void Supervisor::start_link() {
   restarts.value = link_starts_ - 1;
   tell(restarts);
   tell_state();
+  tell_stats_files();
   events_.tell_all([this](const LinkHeader& event, std::string_view text) { tell(event, text); });
   for (Session& session : sessions_) {
     session.introduced = false;
@@ -139,6 +140,7 @@ void Supervisor::on_restart_link(const LinkHeader& header) {
   if (header.writer == kNoRequest)
     return refuse(header.writer, EINVAL, "the request makes no sense");
   if (!requests_.insert(header.writer)) return tell_state(header.writer);
+  if (launcher_pid_ > 0) system_.signal(launcher_pid_, SIGKILL);
   if (link_pid_ > 0) system_.signal(link_pid_, SIGKILL);
 }
 
@@ -153,13 +155,20 @@ void Supervisor::on_link_message(const LinkHeader& header, std::string_view payl
     case LinkType::kPause:
       return on_pause(header);
     case LinkType::kListProcesses:
-      return on_list(header, std::move(fd));
+    case LinkType::kUpdate:
+    case LinkType::kVolume:
+    case LinkType::kNetwork:
+      return on_helped(header, std::move(fd));
     case LinkType::kMeasure:
       return on_measure(header);
     case LinkType::kRestartLink:
       return on_restart_link(header);
     case LinkType::kStepClock:
       return on_step_clock(header);
+    case LinkType::kSshLogin:
+      return on_ssh_login(header);
+    case LinkType::kSshNews:
+      return on_ssh_news(header, payload);
     default:
       break;
   }
@@ -213,7 +222,7 @@ void Supervisor::on_stdin_message(const LinkHeader& header, std::string_view pay
   }
   if (header.type == LinkType::kStdinEof) {
     if (!session.tty) session.input_eof = true;
-  } else {
+  } else if (!pass_on(session, header, payload)) {
     session.queue.push(header.writer, header.offset, payload);
   }
   if (!now) {

@@ -45,7 +45,8 @@ TEST_F(LinkLifeTest, ARequestedRestartIsDoneOnceAndItsSuccessorAnswers) {
   boot_running();
   const LinkHeader wanted = message(LinkType::kRestartLink, 0, 0, 41);
   say(wanted);
-  const std::vector<std::pair<pid_t, int>> expected = {{link_pid_, SIGKILL}};
+  const std::vector<std::pair<pid_t, int>> expected = {{launcher().pid, SIGKILL},
+                                                       {link_pid_, SIGKILL}};
   EXPECT_EQ(system_.signals, expected);
   restart_link();
   EXPECT_EQ(hear(LinkType::kRestarts).at(0).header.value, 1U);

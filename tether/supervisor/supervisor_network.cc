@@ -75,6 +75,7 @@ int Supervisor::start_dhcp() {
   if (pid < 0) return -pid;
   dhcp_pid_ = pid;
   watch(network_.get(), EPOLLIN, Source::kNetwork);
+  order_hot_leases();
   return 0;
 }
 
@@ -153,8 +154,10 @@ void Supervisor::on_network() {
     if (n < 0 && errno == EINTR) continue;
     if (n == 0) return drop(network_);
     if (n != sizeof news) return;
+    if (on_hot_news(news)) continue;
     auto& network = *boot_.config.mutable_network();
     if (news.interface >= static_cast<uint32_t>(network.interfaces_size())) continue;
+    if ((gone_interfaces_ >> news.interface & 1U) != 0) continue;
     replace_address(*network.mutable_interfaces(static_cast<int>(news.interface)), news);
   }
 }

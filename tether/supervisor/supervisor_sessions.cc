@@ -33,9 +33,14 @@ void Supervisor::reap() {
 void Supervisor::on_reaped(pid_t pid, int status) {
   if (pid == link_pid_) return on_link_death(status);
   if (pid == dhcp_pid_) return on_dhcp_death();
+  if (pid == launcher_pid_) {
+    launcher_pid_ = 0;
+    launcher_.reset();
+    return;
+  }
   Session* session = sessions_.find_process(pid);
   if (session == nullptr) {
-    if (on_list_end(pid, status)) return;
+    if (on_helper_end(pid, status) || on_ssh_end(pid)) return;
     // A launcher's last words may still be unread when the process it reported is already gone.
     for (size_t i = sessions_.size(); i-- > 0;) {
       if (sessions_.at(i).status) on_status(sessions_.at(i));
@@ -47,7 +52,7 @@ void Supervisor::on_reaped(pid_t pid, int status) {
   if (session == nullptr) return;
   if (pid == session->launcher) {
     session->launcher = 0;
-    if (session->pid == 0 && !session->failed) {
+    if (session->pid == 0 && !session->failed && !session->status) {
       return fail_launch(*session, ECHILD, "launcher");
     }
     return after_end(*session);
@@ -56,7 +61,10 @@ void Supervisor::on_reaped(pid_t pid, int status) {
   session->exit_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
   session->exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   session->slave.reset();
-  if (session == primary_) extend_linger();
+  if (session == primary_) {
+    stop_launcher();
+    extend_linger();
+  }
   for (uint32_t stream = 0; stream < 2; ++stream) on_output(*session, stream);
   after_end(*session);
 }

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "tether/supervisor/supervisor.h"
 
@@ -14,6 +15,10 @@ namespace tether {
 namespace {
 
 constexpr int kReadsPerTurn = 8;
+// What fills a pipe of the usual size gets a larger one: fewer switches of processes.
+constexpr uint64_t kUsualPipe = 64 * 1024;
+constexpr int kWidePipe = 256 * 1024;
+constexpr uint64_t kTrimMs = 250;  // a stream that pauses so long gives memory back
 
 }  // namespace
 
@@ -21,6 +26,7 @@ void Supervisor::on_output(Session& session, uint32_t stream) {
   Output& output = session.outputs[stream];
   if (!output.source) return;
   const uint64_t before = output.ring.head();
+  uint64_t read = before;
   for (int i = 0; i < kReadsPerTurn; ++i) {
     Ring::Fill fill = Ring::Fill::kBytes;
     if (output.discard) {
@@ -31,6 +37,8 @@ void Supervisor::on_output(Session& session, uint32_t stream) {
                                                             : Ring::Fill::kEnd;
     } else {
       fill = output.ring.fill_from(output.source.get());
+      const uint64_t size = output.ring.head() - std::exchange(read, output.ring.head());
+      if (size == kUsualPipe) ::fcntl(output.source.get(), F_SETPIPE_SZ, kWidePipe);
     }
     if (fill == Ring::Fill::kBytes) continue;
     if (fill == Ring::Fill::kEnd) {
@@ -86,6 +94,10 @@ void Supervisor::on_input(Session& session) {
     const ssize_t n = ::write(session.input.get(), bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) {
+      if (!std::exchange(session.input_wide, true) && !session.tty &&
+          ::fcntl(session.input.get(), F_SETPIPE_SZ, kWidePipe) > 0) {
+        continue;
+      }
       watch(session.input.get(), EPOLLOUT | EPOLLONESHOT, Source::kInput, session.id);
       return;
     }
@@ -98,6 +110,34 @@ void Supervisor::on_input(Session& session) {
     if (done.chunk_finished) tell_stdin(session, done.writer, done.offset);
   }
   if (session.input_eof && session.queue.empty() && !session.tty) drop(session.input);
+}
+
+// Straight to the process, where nothing waits before it. False: what is left is for the queue.
+bool Supervisor::pass_on(Session& session, const LinkHeader& header, std::string_view payload) {
+  if (!session.input || !session.queue.empty()) return false;
+  const std::string_view fresh = session.queue.fresh(header.writer, header.offset, payload);
+  if (fresh.empty()) return false;
+  const ssize_t n = ::write(session.input.get(), fresh.data(), fresh.size());
+  if (n <= 0) return false;
+  const auto taken = static_cast<size_t>(n);
+  const uint64_t end = header.offset + payload.size();
+  session.queue.skip(header.writer, end - fresh.size(), taken);
+  if (taken < fresh.size()) return false;
+  tell_stdin(session, header.writer, end);
+  return true;
+}
+
+bool Supervisor::free_output(Output& output, uint64_t below) {
+  if (trim_at_ms_ == 0) trim_at_ms_ = system_.now_ms() + kTrimMs;
+  return output.ring.free_below(below);
+}
+
+void Supervisor::trim_rings(uint64_t now) {
+  bool again = false;
+  for (Session& session : sessions_) {
+    for (Output& output : session.outputs) again |= output.ring.trim_if_quiet();
+  }
+  trim_at_ms_ = again ? now + kTrimMs : 0;
 }
 
 }  // namespace tether

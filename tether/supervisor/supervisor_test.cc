@@ -66,6 +66,20 @@ TEST(StdinQueue, ForgetsTheQuietestWriterWhenThereAreTooMany) {
   EXPECT_EQ(queue.received({2, 0}), 1U);
 }
 
+TEST(StdinQueue, WhatTheProcessTookAtOnceIsNotTakenAgain) {
+  StdinQueue queue;
+  const WriterId writer = {1, 2};
+  EXPECT_EQ(queue.fresh(writer, 1, "hole"), "");
+  EXPECT_EQ(queue.fresh(writer, 0, "abcdef"), "abcdef");
+  queue.skip(writer, 0, 4);
+  EXPECT_EQ(queue.received(writer), 4U);
+  EXPECT_EQ(queue.fresh(writer, 0, "abcdef"), "ef");
+  EXPECT_EQ(queue.fresh(writer, 0, "ab"), "");
+  EXPECT_TRUE(queue.push(writer, 0, "abcdef"));
+  EXPECT_EQ(queue.front(), "ef");
+  EXPECT_EQ(queue.received(writer), 6U);
+}
+
 class RingTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -75,6 +89,12 @@ class RingTest : public ::testing::Test {
   void TearDown() override {
     ::close(pipe_[0]);
     if (pipe_[1] >= 0) ::close(pipe_[1]);
+  }
+  uint64_t resident() const {
+    const common::UniqueFd memory = ring_.reopen_read_only();
+    struct stat about {};
+    EXPECT_EQ(::fstat(memory.get(), &about), 0);
+    return static_cast<uint64_t>(about.st_blocks) * 512;
   }
   Ring ring_;
   int pipe_[2] = {-1, -1};
@@ -133,10 +153,12 @@ TEST_F(RingTest, NoByteChangesBetweenWritingAndFreeing) {
       ASSERT_EQ(seen[i], byte_at(ring_.tail() + i)) << "at " << ring_.tail() + i;
     }
     ASSERT_TRUE(ring_.free_below(ring_.tail() + seen.size()));
+    (void)ring_.trim_if_quiet();
+    ASSERT_FALSE(ring_.trim_if_quiet());
   }
 }
 
-TEST_F(RingTest, WhatWasFreedIsGivenBackToTheSystem) {
+TEST_F(RingTest, WhatWasFreedIsGivenBackToTheSystemOnceTheStreamPauses) {
   const std::string piece(60000, 'z');
   while (ring_.head() < 3 * kRingSize) {
     ASSERT_EQ(::write(pipe_[1], piece.data(), piece.size()), static_cast<ssize_t>(piece.size()));
@@ -144,10 +166,11 @@ TEST_F(RingTest, WhatWasFreedIsGivenBackToTheSystem) {
     }
     ASSERT_TRUE(ring_.free_below(ring_.head()));
   }
-  const common::UniqueFd memory = ring_.reopen_read_only();
-  struct stat about {};
-  ASSERT_EQ(::fstat(memory.get(), &about), 0);
-  EXPECT_LE(about.st_blocks * 512, 512 * 1024);
+  EXPECT_GT(resident(), kRingSize / 2);
+  EXPECT_TRUE(ring_.trim_if_quiet());
+  EXPECT_GT(resident(), kRingSize / 2);
+  EXPECT_FALSE(ring_.trim_if_quiet());
+  EXPECT_LE(resident(), 8192U);
 }
 
 TEST_F(RingTest, RefusesOffsetsThatItNeverHad) {

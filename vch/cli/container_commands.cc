@@ -9,6 +9,7 @@
 #include "vch/machine/container_config.h"
 #include "vch/machine/machine.h"
 #include "vch/machine/machine_wait.h"
+#include "vch/machine/remove_container.h"
 #include "vch/shim/shim.h"
 
 namespace vch {
@@ -21,11 +22,11 @@ constexpr int kControlTimeoutMs = 10000;
 constexpr uint32_t kDefaultGraceMs = 10000;
 constexpr int kPowerOffMs = 30000;  // behind the command's end
 
-Status remove(const Context& context, const std::string& name, bool force) {
+Status remove(const Context& context, const std::string& name, bool force, bool volumes) {
   ASSIGN_OR_RETURN(const Container container, context.container(name));
   if (force && machine_running(container)) RETURN_IF_ERROR(kill_machine(container));
-  ASSIGN_OR_RETURN(ContainerStore store, context.containers());
-  RETURN_IF_ERROR(store.remove(container));
+  ASSIGN_OR_RETURN(const StateDir state, context.state());
+  RETURN_IF_ERROR(remove_container(state, container, volumes));
   std::printf("%s\n", name.c_str());
   return {};
 }
@@ -117,9 +118,11 @@ void add_container_commands(CLI::App& app, Context& context) {
   auto* rm = add("rm", "Remove containers");
   rm->add_flag("-f,--force", flags->force, "End the machine first");
   rm->add_flag("-v,--volumes", flags->volumes,
-               "Accepted for Docker's sake: every volume here has a name and stays");
+               "And the volumes without a name that were made for them");
   rm->callback([flags, &context, each] {
-    each([&](const std::string& name) { return remove(context, name, flags->force); });
+    each([&](const std::string& name) {
+      return remove(context, name, flags->force, flags->volumes);
+    });
   });
   auto* kill = add("kill", "Send a signal to a container's command");
   kill->add_option("-s,--signal", flags->signal.name, "By name or number")->capture_default_str();
@@ -139,8 +142,9 @@ void add_container_commands(CLI::App& app, Context& context) {
         each([&](const std::string& name) { return upgrade_shim(context, name); });
       });
   add("restart-link",
-      "Kill and replace the agents' link processes: for tests, and when one is stuck; sessions and "
-      "whoever is attached to them go on")
+      "Kill and replace the agents' link processes and launchers: for tests, and when one is "
+      "stuck; "
+      "sessions and whoever is attached to them go on")
       ->callback([&context, each] {
         each([&](const std::string& name) { return restart_link(context, name); });
       });

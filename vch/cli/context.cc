@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <ctime>
 
+#include "vch/cli/table.h"
+
 namespace vch {
 namespace {
 
@@ -114,19 +116,7 @@ std::string time_ago(int64_t seconds) {
 }
 
 void print_table(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  for (const auto& row : rows) {
-    std::string line;
-    for (size_t i = 0; i < row.size(); ++i) {
-      line += row[i];
-      if (i + 1 < row.size()) line += std::string(widths[i] - row[i].size() + 3, ' ');
-    }
-    std::printf("%s\n", line.c_str());
-  }
+  std::fputs(table_text(rows).c_str(), stdout);
 }
 
 }  // namespace vch

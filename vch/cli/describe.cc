@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <ctime>
@@ -19,6 +20,7 @@ namespace {
 
 using common::Result;
 using Json = nlohmann::ordered_json;
+using protocol::pb::Resources;
 
 constexpr int kAgentTimeoutMs = 2000;
 constexpr int64_t kNsPerS = 1000000000;
@@ -29,10 +31,19 @@ Json or_null(const std::optional<int>& value) { return value ? Json(*value) : Js
 Json describe_volumes(const ContainerSpec& spec) {
   Json volumes = Json::array();
   for (const auto& mount : spec.volumes) {
-    volumes.push_back(
-        {{"Name", mount.volume}, {"Path", mount.path}, {"ReadOnly", mount.read_only}});
+    Json row = {{"Type", mount.is_tmpfs() ? "tmpfs" : "volume"},
+                {"Name", mount.volume},
+                {"Path", mount.path},
+                {"ReadOnly", mount.read_only}};
+    if (mount.anonymous) row["Anonymous"] = true;
+    if (mount.is_tmpfs()) row["Size"] = mount.tmpfs.size;
+    volumes.push_back(std::move(row));
   }
   return volumes;
+}
+
+Json describe_root(const ContainerSpec& spec) {
+  return {{"Format", spec.root_format}, {"Layer", spec.root_layer}};
 }
 
 Json describe_networks(const ContainerSpec& spec, const ContainerState& state) {
@@ -89,6 +100,16 @@ void describe_config(const protocol::pb::ContainerVm& config, Json& json) {
                                                  : "no"},
                            {"MaximumRetryCount", config.restart().max_retries()}};
   json["LogPolicy"] = config.journal().output_policy() == tether::v1::DROP ? "drop" : "block";
+}
+
+// 0: none but the machine's own.
+Json describe_limits(const ContainerSpec& spec, const Resources& resources) {
+  const bool no_pids = resources.pids_max() == UINT32_MAX;
+  return {{"Memory", resources.memory_max()},
+          {"MemoryReservation", resources.memory_low()},
+          {"NanoCpus", uint64_t{resources.cpu_millis()} * 1000000},
+          {"CpuShares", spec.cpu_shares},
+          {"PidsLimit", no_pids ? int64_t{-1} : int64_t{resources.pids_max()}}};
 }
 
 // The container's command and its execs, with the numbers that `vch kill --session` takes.
@@ -176,10 +197,13 @@ Result<Json> describe_container(const Context& context, const Container& contain
                {"Error", state.failure ? state.failure->message() : ""},
                {"Health", health_name(state.health)},
                {"RestartCount", state.restarts},
+               {"OomKilled", state.oom_killed},
+               {"OomProcess", state.oom_process},
                {"StartedAt", timestamp(state.started_ns)},
                {"FinishedAt", timestamp(state.finished_ns)},
                {"AutoRemove", spec.auto_remove},
                {"Directory", container.directory},
+               {"Root", describe_root(spec)},
                {"Volumes", describe_volumes(spec)},
                {"Networks", describe_networks(spec, state)},
                {"Ports", describe_ports(ports)}};
@@ -189,7 +213,10 @@ Result<Json> describe_container(const Context& context, const Container& contain
   json["Machine"] = {{"Pid", or_null(machine_pid(container))},
                      {"Accelerator", life ? life->accelerator : ""},
                      {"Memory", spec.memory},
-                     {"Cpus", spec.cpus}};
+                     {"MemoryMax", std::max(spec.memory, spec.memory_top)},
+                     {"Cpus", spec.cpus},
+                     {"CpusMax", std::max(spec.cpus, spec.cpus_top)}};
+  json["Limits"] = describe_limits(spec, config.has_value() ? config->resources() : Resources());
   json["Shim"] = {{"Pid", or_null(shim_pid(container))}};
   json["Link"] = {{"Kind", spec.link}};
   json["Agent"] = agent;

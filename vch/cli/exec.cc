@@ -38,6 +38,7 @@ Result<tether::v1::Request> make_request(const Flags& flags) {
   ASSIGN_OR_RETURN(*message.mutable_id(), new_request_id());
   auto& exec = *message.mutable_exec();
   exec.set_detach(flags.detach);
+  exec.set_privileged(flags.privileged);
   auto& session = *exec.mutable_session();
   for (const std::string& word : flags.command) session.add_argv(word);
   ASSIGN_OR_RETURN(const auto env, collect_env(flags.env_files, flags.env));
@@ -79,9 +80,6 @@ int code_of(const tether::v1::Failure& failure) {
 }
 
 Result<int> exec(Context& context, const Flags& flags) {
-  if (flags.privileged) {
-    return common::Error{{}, "--privileged", "", "a command gets no more than its container has"};
-  }
   RETURN_IF_ERROR(check_terminal(flags.tty && !flags.detach, flags.interactive));
   ASSIGN_OR_RETURN(const Container container, context.container(flags.container));
   ASSIGN_OR_RETURN(const auto message, make_request(flags));
@@ -143,7 +141,7 @@ void add_exec_command(CLI::App& app, Context& context) {
   command->add_option("-u,--user", flags->user, "USER[:GROUP], by name or number");
   command->add_option("--detach-keys", flags->detach_keys,
                       "The keys that leave a terminal [ctrl-p,ctrl-q]");
-  command->add_flag("--privileged", flags->privileged, "Not to be had yet");
+  command->add_flag("--privileged", flags->privileged, "Every capability, and no seccomp filter");
   command->callback([command, flags, &context] {
     const Status words = take_words(command->remaining(), *flags);
     if (words.has_error()) return context.fail(words.error());

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "vch/cli/describe.h"
+#include "vch/cli/table.h"
 #include "vch/cli/template.h"
 #include "vch/journal/event_text.h"
 #include "vch/machine/container_state.h"
@@ -21,7 +22,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kShortId = 12;
 constexpr size_t kShortCommand = 24;
-constexpr std::string_view kTable = "table ";
 
 struct Flags {
   bool all = false, quiet = false, full = false;
@@ -123,38 +123,12 @@ Json row_of(const Container& container, const Result<ContainerState>& state, boo
           {"Mounts", mounts}};
 }
 
-std::vector<std::string> cells_of(const std::string& line) {
-  std::vector<std::string> cells;
-  for (size_t start = 0; start <= line.size();) {
-    const size_t tab = std::min(line.find('\t', start), line.size());
-    cells.push_back(line.substr(start, tab - start));
-    start = tab + 1;
-  }
-  return cells;
-}
-
-Status print_rows(const std::vector<Json>& rows, std::string format) {
-  if (format == "json") format = "{{json .}}";
-  if (format.empty() || format == "table") {
-    format = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}";
-  }
-  const bool table = format.starts_with(kTable);
-  ASSIGN_OR_RETURN(const Template layout,
-                   Template::parse(std::string_view(format).substr(table ? kTable.size() : 0)));
-  std::vector<std::vector<std::string>> cells;
-  if (table) {
-    ASSIGN_OR_RETURN(const std::string heading, layout.expand(kHeading));
-    cells.push_back(cells_of(heading));
-  }
-  for (const Json& row : rows) {
-    ASSIGN_OR_RETURN(const std::string line, layout.expand(row));
-    if (table) {
-      cells.push_back(cells_of(line));
-    } else {
-      std::printf("%s\n", line.c_str());
-    }
-  }
-  print_table(cells);
+Status print_rows(const std::vector<Json>& rows, const std::string& format) {
+  ASSIGN_OR_RETURN(
+      const std::string text,
+      format_rows(kHeading, rows, format,
+                  "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}"));
+  std::fputs(text.c_str(), stdout);
   return {};
 }
 

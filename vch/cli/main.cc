@@ -79,13 +79,21 @@ int main(int argc, char** argv) {
     vch::add_container_commands(app, context);
     vch::add_exec_command(app, context);
     vch::add_process_commands(app, context);
+    vch::add_update_command(app, context);
+    vch::add_stats_command(app, context);
     vch::add_cp_command(app, context);
     vch::add_debug_command(app, context);
     vch::add_logs_command(app, context);
     vch::add_events_command(app, context);
     vch::add_image_commands(app, context);
     vch::add_port_command(app, context);
+    vch::add_network_commands(app, context);
     vch::add_volume_commands(app, context);
+#ifdef TETHER_SSH
+    vch::add_ssh_commands(app, context);
+    vch::add_dial_command(app, context);
+#endif
+    vch::add_config_commands(app, context);
     vch::add_doctor_command(app, context);
     vch::add_shim_command(app, context);
     return parse_and_run(app, context, argc, argv);

@@ -5,10 +5,13 @@
 #include <cstdio>
 #include <memory>
 
+#include "vch/cli/limit_flags.h"
+#include "vch/cli/process_flags.h"
 #include "vch/machine/auto_remove.h"
 #include "vch/machine/container_state.h"
 #include "vch/machine/machine.h"
 #include "vch/machine/machine_wait.h"
+#include "vch/machine/remove_container.h"
 #include "vch/shim/shim.h"
 
 namespace vch {
@@ -17,9 +20,10 @@ namespace {
 using common::Result;
 using common::Status;
 
-void remove_container(const Context& context, const Container& container) {
-  auto store = context.containers();
-  const Status removed = store.has_value() ? store->remove(container) : Status(store.error());
+void remove_unborn(const Context& context, const Container& container) {
+  const auto state = context.state();
+  const Status removed =
+      state.has_value() ? remove_container(*state, container, true) : Status(state.error());
   if (removed.has_error()) {
     std::fprintf(stderr, "vch: %s\n", removed.error().message().c_str());
   }
@@ -40,7 +44,7 @@ Result<int> run(Context& context, const RunFlags& flags) {
   ASSIGN_OR_RETURN(const Container container, create_container(context, flags));
   const LaunchOptions launch = flags.detach ? LaunchOptions{} : launch_followed(tty);
   if (const Status started = start_container(context, container, launch); started.has_error()) {
-    remove_container(context, container);  // It never was: nothing is worth keeping.
+    remove_unborn(context, container);  // It never was: nothing is worth keeping.
     return started.error();
   }
   if (flags.detach) return see_it_start(context, container, container.spec.id);
@@ -78,12 +82,11 @@ void add_create_flags(CLI::App& command, RunFlags& flags) {
   command.add_flag("--init", options.init,
                    "An init that reaps and passes signals on, as process 1");
   command.add_flag("-t,--tty", options.tty, "Give the command a terminal");
-  command.add_option("-v,--volume", flags.volumes, "Mount a volume, NAME:PATH[:ro]")
-      ->allow_extra_args(false);
+  add_disk_flags(command, flags.disks);
   add_network_flags(command, flags.network);
+  add_process_flags(command, flags.process);
   command.add_option("--name", flags.name, "The container's name");
-  command.add_option("-m,--memory", flags.memory, "The machine's memory")->capture_default_str();
-  command.add_option("--cpus", flags.cpus, "The machine's processors")->capture_default_str();
+  add_limit_flags(command, flags.limits);
   command.add_flag("--rm", flags.auto_remove, "Remove the container when it has ended");
   command
       .add_option("--log-opt", flags.log_options,

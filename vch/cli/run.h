@@ -6,18 +6,20 @@
 #include <vector>
 
 #include "vch/cli/context.h"
+#include "vch/cli/disk_flags.h"
 #include "vch/cli/follow.h"
 #include "vch/cli/network.h"
 #include "vch/machine/container_config.h"
+#include "vch/machine/limits.h"
 #include "vch/machine/machine.h"
+#include "vch/machine/process_options.h"
 
 namespace vch {
 
 struct RunFlags {
   RunOptions options;
   std::string name;
-  std::string memory = "256m";
-  uint32_t cpus = 1;
+  LimitOptions limits;
   bool auto_remove = false;
   bool detach = false;
   bool forward_signals = true;
@@ -25,13 +27,12 @@ struct RunFlags {
   std::string accelerator = "auto";
   std::string iso;
   std::string link = "virtio-serial";
-  std::vector<std::string> volumes;  // "NAME:PATH[:ro]"
+  DiskFlags disks;
   NetworkFlags network;
+  ProcessOptions process;
   std::vector<std::string> log_options;
   std::string image;
 };
-
-common::Result<VolumeMount> parse_volume_flag(const std::string& text);
 
 // Everything from the image to the container's directory. Prints progress, starts nothing.
 common::Result<Container> create_container(const Context& context, const RunFlags& flags);

@@ -143,12 +143,14 @@ Result<std::string> new_request_id() {
 
 common::Error failure_error(const Request& request, const tether::v1::Failure& failure) {
   std::string object = failure.object();
+  std::string hint = failure.hint();
   if (failure.stage() != 0) {
     const auto stage = static_cast<protocol::Stage>(failure.stage());
     object = std::string(protocol::stage_name(stage)) + " " + object;
+    if (hint.empty()) hint = protocol::stage_hint(stage);
   }
   return make_error(static_cast<int>(failure.errno_value()), name_of(request), object,
-                    failure.hint());
+                    std::move(hint));
 }
 
 }  // namespace vch

@@ -1,6 +1,8 @@
 #include "vch/interaction/control.h"
 
+#include "protocol/stage.h"
 #include "vch/interaction/attach_fixture.h"
+#include "vch/interaction/control_call.h"
 
 namespace vch {
 namespace {
@@ -69,6 +71,19 @@ TEST_F(AttachTest, ARequestsFailureIsItsErrorInOneLine) {
   const auto reply = request(machine_.container, program_, message, 30000);
   ASSERT_TRUE(reply.has_error());
   EXPECT_EQ(reply.error().message(), "signal session 5: No such process (it has ended)");
+}
+
+TEST(FailureError, HasTheHintOfItsStageWhereItHasNone) {
+  tether::v1::Request request;
+  request.mutable_connect_network();
+  tether::v1::Failure failure;
+  failure.set_stage(static_cast<uint32_t>(protocol::Stage::kFirewall));
+  failure.set_errno_value(EPERM);
+  failure.set_object("eth1");
+  EXPECT_EQ(failure_error(request, failure).detail,
+            protocol::stage_hint(protocol::Stage::kFirewall));
+  failure.set_hint("its own");
+  EXPECT_EQ(failure_error(request, failure).detail, "its own");
 }
 
 TEST_F(AttachTest, ARequestSurvivesTheShimAndActsOnce) {

@@ -18,13 +18,13 @@ namespace vch {
 
 class StdioClient {
  public:
-  // Input sent and not acknowledged. The agent always has room for less than 64 KiB, so it never
-  // stops reading, and our acknowledgements of output never queue behind input that has no reader.
-  static constexpr size_t kInputWindow = 60 * 1024;
+  // Input sent and not acknowledged stays so far below what the agent has room for: it never stops
+  // reading, and our acknowledgements of output never queue behind input that has no reader.
+  static constexpr size_t kInputReserve = 4 * 1024;
   // Output received and not written, each stream: the agent holds 1 MiB without our
   // acknowledgement, so a stream that nobody reads fills this and leaves the other one flowing.
   static constexpr size_t kOutputQueue = (1024 + 64) * 1024;
-  static constexpr uint64_t kAckEvery = 64 * 1024;  // without flush_acks()
+  static constexpr uint64_t kAckEvery = 256 * 1024;  // without flush_acks()
 
   struct Options {
     uint32_t session = 0;  // 0: the primary
@@ -138,6 +138,7 @@ class StdioClient {
   std::string held_;  // input not acknowledged, from input_accepted_ on
   uint64_t input_accepted_ = 0;
   uint64_t input_sent_ = 0;
+  size_t input_window_ = protocol::kStdinWindow - kInputReserve;
   bool input_open_;
   bool input_ended_ = false, input_end_sent_ = false;
 

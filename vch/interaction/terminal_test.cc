@@ -27,6 +27,8 @@ class TerminalTest : public AttachTest {
     agent_.session.tty = true;
   }
   void start() {
+    expect_no_faults();
+    agent_.halt();  // else the session is the guest's thread's
     agent_.session.writer.reset();
     agent_.session.windows.clear();
     boot();

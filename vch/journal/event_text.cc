@@ -21,13 +21,11 @@ std::string text_of(const JournalRecord& record) {
 }
 
 void describe_failure(const JournalRecord& record, ContainerEvent& event) {
-  event.attributes = {
-      {"error",
-       common::make_error(static_cast<int>(std::min<uint32_t>(record.value, INT32_MAX)),
-                          std::string(stage_name(static_cast<protocol::Stage>(record.stage))),
-                          text_of(record))
-           .message()},
-      {"exitCode", std::to_string(record.extra)}};
+  event.attributes = {{"error", protocol::failure_text(
+                                    static_cast<protocol::Stage>(record.stage),
+                                    static_cast<int>(std::min<uint32_t>(record.value, INT32_MAX)),
+                                    text_of(record))},
+                      {"exitCode", std::to_string(record.extra)}};
 }
 
 bool is_docker_prefix(const std::string& whole, const std::string& part) {
@@ -48,6 +46,42 @@ const char* health_name(protocol::Health health) {
       break;
   }
   return "none";
+}
+
+const char* ssh_action(protocol::SshNews news) {
+  switch (news) {
+    case protocol::SshNews::kLoggedIn:
+      return "ssh_login";
+    case protocol::SshNews::kEnded:
+      return "ssh_logout";
+    case protocol::SshNews::kRefused:
+      break;
+  }
+  return "ssh_refused";
+}
+
+// What there is too little of, where, and what to do.
+void describe_trouble(const JournalRecord& record, ContainerEvent& event) {
+  using protocol::Trouble;
+  event.action = "trouble";
+  event.attributes = {{"path", text_of(record)}};
+  const auto say = [&event](const char* action, const char* hint) {
+    event.action = action;
+    event.attributes.emplace_back("hint", hint);
+  };
+  switch (static_cast<Trouble>(record.value)) {
+    case Trouble::kSpace:
+      return say("disk_full", "delete something, or give it a larger disk");
+    case Trouble::kInodes:
+      return say("inodes_exhausted", "delete files, or give it a larger disk");
+    case Trouble::kFailed:
+      return say("disk_failed", "its disk gave errors: stop the container and look at the disk");
+    case Trouble::kProcesses:
+      event.attributes = {{"limit", text_of(record)}};
+      return say("pids_exhausted", "end some, or `vch update --pids-limit`");
+    case Trouble::kNone:
+      break;
+  }
 }
 
 bool of_exec(const JournalRecord& record) {
@@ -113,6 +147,16 @@ std::optional<ContainerEvent> event_of(const JournalRecord& record) {
     case EventKind::kAddress:
       event.action = "address";
       event.attributes = {{"address", text_of(record)}};
+      break;
+    case EventKind::kLimits:
+      event.action = "update";
+      break;
+    case EventKind::kTrouble:
+      describe_trouble(record, event);
+      break;
+    case EventKind::kSsh:
+      event.action = ssh_action(static_cast<protocol::SshNews>(record.value));
+      event.attributes = {{"who", text_of(record)}};
       break;
     case EventKind::kSignal:
       event.action = of_exec(record) ? "exec_kill" : "kill";

@@ -4,6 +4,7 @@
 
 #include "vch/machine/lock.h"
 #include "vch/machine/machine.h"
+#include "vch/machine/remove_container.h"
 
 namespace vch {
 namespace {
@@ -41,7 +42,7 @@ common::Status remove_if_left(const StateDir& state, const Container& container,
     }
     attended = std::move(*alone);
   }
-  return ContainerStore(state).remove(container);
+  return remove_container(state, container, true);
 }
 
 }  // namespace vch

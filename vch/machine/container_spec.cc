@@ -8,17 +8,6 @@ namespace vch {
 
 using Json = nlohmann::ordered_json;
 
-// Found by the JSON library through their names.
-static void to_json(Json& json, const VolumeMount& mount) {
-  json = {{"volume", mount.volume}, {"path", mount.path}, {"read_only", mount.read_only}};
-}
-
-static void from_json(const Json& json, VolumeMount& mount) {
-  mount.volume = json.at("volume").get<std::string>();
-  mount.path = json.at("path").get<std::string>();
-  mount.read_only = json.value("read_only", false);
-}
-
 std::string to_json(const ContainerSpec& spec) {
   const Json json = {{"version", 1},
                      {"id", spec.id},
@@ -30,15 +19,21 @@ std::string to_json(const ContainerSpec& spec) {
                      {"created_ns", spec.created_ns},
                      {"auto_remove", spec.auto_remove},
                      {"memory", spec.memory},
+                     {"memory_top", spec.memory_top},
                      {"cpus", spec.cpus},
+                     {"cpus_top", spec.cpus_top},
+                     {"cpu_shares", spec.cpu_shares},
                      {"accelerator", spec.accelerator},
                      {"iso", spec.iso},
                      {"link", spec.link},
+                     {"root_format", spec.root_format},
+                     {"root_layer", spec.root_layer},
                      {"volumes", spec.volumes},
                      {"networks", spec.networks},
                      {"ports", spec.ports},
                      {"journal_max_size", spec.journal_max_size},
-                     {"journal_max_files", spec.journal_max_files}};
+                     {"journal_max_files", spec.journal_max_files},
+                     {"ssh_host_key", spec.ssh_host_key}};
   // Arguments are bytes, JSON is Unicode: what is not becomes U+FFFD here, in what is shown; the
   // machine gets its own from config.pb.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -58,15 +53,22 @@ common::Result<ContainerSpec> parse_container_spec(std::string_view text,
     spec.created_ns = json.value("created_ns", spec.created_ns);
     spec.auto_remove = json.value("auto_remove", spec.auto_remove);
     spec.memory = json.value("memory", spec.memory);
+    spec.memory_top = json.value("memory_top", spec.memory_top);
     spec.cpus = json.value("cpus", spec.cpus);
+    spec.cpus_top = json.value("cpus_top", spec.cpus_top);
+    spec.cpu_shares = json.value("cpu_shares", spec.cpu_shares);
     spec.accelerator = json.value("accelerator", spec.accelerator);
     spec.iso = json.value("iso", spec.iso);
     spec.link = json.value("link", spec.link);
+    spec.root_format = json.value("root_format", spec.root_format);
+    spec.root_layer = json.value("root_layer", spec.root_layer);
     spec.volumes = json.value("volumes", spec.volumes);
+    number_volumes(spec.volumes);
     spec.networks = json.value("networks", spec.networks);
     spec.ports = json.value("ports", spec.ports);
     spec.journal_max_size = json.value("journal_max_size", spec.journal_max_size);
     spec.journal_max_files = json.value("journal_max_files", spec.journal_max_files);
+    spec.ssh_host_key = json.value("ssh_host_key", spec.ssh_host_key);
     return spec;
   } catch (const Json::exception&) {
     return common::make_error(EBADMSG, "read", object,

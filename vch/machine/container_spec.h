@@ -3,8 +3,8 @@
 //
 //   version 1 | id | name | image | image_id | command [string] | labels {string: string}
 //   created_ns since 1970 | auto_remove | memory bytes | cpus | accelerator | iso
-//   volumes [{volume, path, read_only}] | networks and ports, see network_json.h
-//   journal_max_size bytes | journal_max_files
+//   root_format | root_layer | volumes [see volume_mount.cc] | networks and ports, see
+//   network_json.h journal_max_size bytes | journal_max_files | ssh_host_key
 #pragma once
 
 #include <string>

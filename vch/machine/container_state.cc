@@ -71,6 +71,10 @@ class Story {
       case EventKind::kAddress:
         hear_address(record.payload);
         break;
+      case EventKind::kOom:
+        state_.oom_killed = true;
+        state_.oom_process = common::escape(record.payload.substr(0, kMostAddressText));
+        break;
       case EventKind::kLinkStarted:
         state_.link_starts = record.value;
         break;
@@ -143,8 +147,7 @@ class Story {
 }  // namespace
 
 std::string ContainerState::Failure::message() const {
-  common::Error error = common::make_error(errno_value, std::string(stage_name(stage)), object);
-  return error.message();
+  return protocol::failure_text(stage, errno_value, object);
 }
 
 Result<ContainerState> read_state(const Container& container) {

@@ -20,8 +20,7 @@ struct ContainerState {
     protocol::Stage stage{};
     int errno_value = 0;
     std::string object;  // with the agent's hint
-    // "mount image image: Invalid argument": stage, object, cause, escaped; for the person who
-    // typed.
+    // "mount image image: Invalid argument (what to do)": escaped; for the person who typed.
     std::string message() const;
   };
   std::optional<Failure> failure;  // the agent's, of the present or last life
@@ -39,6 +38,8 @@ struct ContainerState {
   bool paused = false;
   bool restarting = false;  // between two runs of the command
   uint32_t restarts = 0;    // by the restart policy
+  bool oom_killed = false;  // one of its processes was, for want of memory
+  std::string oom_process;  // the last one's name, escaped
 };
 
 // Reads the journal (bounded memory whatever its size). A machine that ended without a word is

@@ -117,7 +117,7 @@ TEST_F(State, TellsAFailureByStageObjectAndCause) {
   const auto ended = state();
   EXPECT_EQ(ended.exit_code, 125);
   ASSERT_TRUE(ended.failure.has_value());
-  EXPECT_EQ(ended.failure->message(), "mount image image: Invalid argument");
+  EXPECT_EQ(ended.failure->message(), protocol::failure_text(Stage::kMountImage, EINVAL, "image"));
 }
 
 TEST_F(State, TakesTheExitCodeOfAFailureFromItsStageWhenItNamesNone) {
@@ -127,7 +127,8 @@ TEST_F(State, TakesTheExitCodeOfAFailureFromItsStageWhenItNamesNone) {
          .value = ENOENT,
          .payload = "nosuch"});
   EXPECT_EQ(state().exit_code, 127);
-  EXPECT_EQ(state().failure->message(), "find program nosuch: No such file or directory");
+  EXPECT_EQ(state().failure->message(),
+            protocol::failure_text(Stage::kFindProgram, ENOENT, "nosuch"));
 }
 
 TEST_F(State, EscapesWhatTheGuestSays) {

@@ -164,9 +164,14 @@ Result<Container> ContainerStore::create(ContainerSpec spec, protocol::pb::Conta
     fs::remove_all(making.directory, ignored);
   });
   ASSIGN_OR_RETURN(const auto alive, take_lock(making.file("machine.lock")));
-  RETURN_IF_ERROR(link_or_copy(image_disk, making.file("image.squashfs")));
-  RETURN_IF_ERROR(make_ext4_disk(making.file("writable.ext4"), writable_size));
+  const std::string image = making.file(image_file(spec).c_str());
+  RETURN_IF_ERROR(spec.root_layer == "direct" ? copy_disk(image_disk, image)
+                                              : link_or_copy(image_disk, image));
+  if (spec.root_layer == "disk") {
+    RETURN_IF_ERROR(make_ext4_disk(making.file("writable.ext4"), writable_size));
+  }
   making.spec = std::move(spec);
+  number_volumes(making.spec.volumes);
   RETURN_IF_ERROR(publish(making, std::move(config)));
   remove.dismiss();
   return making;
@@ -229,6 +234,22 @@ Result<Container> ContainerStore::find(const std::string& wanted) const {
   return make_error(
       ENOENT, "find container", "'" + wanted + "'",
       containers.empty() ? "there is no container" : "there are " + describe_choice(containers));
+}
+
+Result<common::UniqueFd> ContainerStore::lock_for_change(const Container& container) {
+  return wait_for_lock(container.file("change.lock"));
+}
+
+Status ContainerStore::save(const Container& container, const protocol::pb::ContainerVm& config) {
+  const std::string message = config.SerializeAsString();
+  if (message.size() > protocol::kMaxConfigSize) {
+    return make_error(
+        E2BIG, "change container", container.spec.name,
+        "its configuration takes " + std::to_string(message.size()) + " bytes, at most 1048576");
+  }
+  RETURN_IF_ERROR(common::write_file_atomically(container.file("config.pb"), message, 0600));
+  return common::write_file_atomically(container.file("container.json"), to_json(container.spec),
+                                       0600);
 }
 
 Status ContainerStore::remove(const Container& container) {

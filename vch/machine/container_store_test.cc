@@ -52,7 +52,9 @@ TEST_F(Store, GivesBackWhatWasStored) {
   wanted.labels = {{"a", "b"}};
   wanted.auto_remove = true;
   wanted.cpus = 3;
-  wanted.volumes = {{"data", "/data", true}, {"more", "/more", false}};
+  wanted.cpus_top = 5;
+  wanted.memory_top = uint64_t{1} << 40U;
+  wanted.volumes = {mount("data", "/data", true), mount("more", "/more")};
   wanted.image_id = std::string(64, 'f');
   const Container made = want(create(wanted));
   const ContainerSpec found = want(store_.find("web")).spec;
@@ -60,6 +62,8 @@ TEST_F(Store, GivesBackWhatWasStored) {
   EXPECT_EQ(found.labels, wanted.labels);
   EXPECT_EQ(found.command, wanted.command);
   EXPECT_EQ(found.memory, wanted.memory);
+  EXPECT_EQ(found.memory_top, wanted.memory_top);
+  EXPECT_EQ(found.cpus_top, wanted.cpus_top);
   EXPECT_EQ(found.iso, iso_);
   EXPECT_TRUE(found.auto_remove);
   ASSERT_EQ(found.volumes.size(), 2U);

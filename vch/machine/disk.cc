@@ -1,9 +1,12 @@
 #include "vch/machine/disk.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "common/io.h"
@@ -46,22 +49,25 @@ Status allocate(const std::string& path, uint64_t size) {
   return {};
 }
 
-// The library's own gives EIO for a full disk.
-Status copy_file(const std::string& from, const std::string& to) {
-  ASSIGN_OR_RETURN(const auto source, common::open_file(from, O_RDONLY));
-  ASSIGN_OR_RETURN(const auto target, common::open_file(to, O_WRONLY | O_CREAT | O_EXCL, kMode));
+// From the offset to the next hole.
+Status copy_piece(int source, int target, off_t begin, off_t end, const std::string& from,
+                  const std::string& to) {
   std::vector<char> chunk(kCopyChunk);
-  for (;;) {
-    const ssize_t n = ::read(source.get(), chunk.data(), chunk.size());
+  if (::lseek(target, begin, SEEK_SET) != begin) return errno_error("copy the image disk", to);
+  while (begin < end) {
+    const size_t wanted = std::min(chunk.size(), static_cast<size_t>(end - begin));
+    const ssize_t n = ::pread(source, chunk.data(), wanted, begin);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno_error("copy the image disk", from);
     if (n == 0) return {};
-    const Status written =
-        common::write_all(target.get(), {chunk.data(), static_cast<size_t>(n)}, to);
+    const Status written = common::write_all(target, {chunk.data(), static_cast<size_t>(n)}, to);
+    // The library's own gives EIO for a full disk.
     if (written.has_error()) {
       return make_error(written.error().code.value(), "copy the image disk", from);
     }
+    begin += n;
   }
+  return {};
 }
 
 std::vector<std::string> format_command(const std::string& path, uint64_t size) {
@@ -103,7 +109,26 @@ Status link_or_copy(const std::string& from, const std::string& to) {
   if (errno != EXDEV && errno != EMLINK && errno != EPERM && errno != EOPNOTSUPP) {
     return errno_error("link the image disk", from);
   }
-  return copy_file(from, to);
+  return copy_disk(from, to);
+}
+
+Status copy_disk(const std::string& from, const std::string& to) {
+  ASSIGN_OR_RETURN(const auto source, common::open_file(from, O_RDONLY));
+  ASSIGN_OR_RETURN(const auto target, common::open_file(to, O_WRONLY | O_CREAT | O_EXCL, kMode));
+  if (::ioctl(target.get(), FICLONE, source.get()) == 0) return {};
+  struct stat about {};
+  if (::fstat(source.get(), &about) != 0 || ::ftruncate(target.get(), about.st_size) != 0) {
+    return errno_error("copy the image disk", from);
+  }
+  for (off_t at = 0; at < about.st_size;) {
+    const off_t begin = ::lseek(source.get(), at, SEEK_DATA);
+    if (begin < 0 && errno == ENXIO) break;  // A hole to the end.
+    const off_t end = begin < 0 ? -1 : ::lseek(source.get(), begin, SEEK_HOLE);
+    if (end < 0) return errno_error("copy the image disk", from);
+    RETURN_IF_ERROR(copy_piece(source.get(), target.get(), begin, end, from, to));
+    at = end;
+  }
+  return {};
 }
 
 }  // namespace vch

@@ -17,5 +17,7 @@ common::Status make_ext4_disk(const std::string& path, uint64_t size);
 
 // A second name for the file, or a copy where the file system has no such link.
 common::Status link_or_copy(const std::string& from, const std::string& to);
+// A copy with the holes of the original; sharing its blocks where the file system can.
+common::Status copy_disk(const std::string& from, const std::string& to);
 
 }  // namespace vch

@@ -107,6 +107,17 @@ TEST_F(Disk, IsCopiedAcrossFileSystems) {
   EXPECT_EQ(want(common::read_file(scratch_ + "/copy")), "content");
 }
 
+TEST_F(Disk, HolesAreCopiedAsHoles) {
+  const std::string image = make_file("sparse", 8 << 20);
+  const auto fd = want(common::open_file(image, O_WRONLY));
+  ASSERT_EQ(::pwrite(fd.get(), "middle", 6, 4 << 20), 6);
+  ASSERT_TRUE(copy_disk(image, scratch_ + "/copy").has_value());
+  EXPECT_EQ(want(common::read_file(scratch_ + "/copy")), want(common::read_file(image)));
+  struct stat about {};
+  ASSERT_EQ(::stat((scratch_ + "/copy").c_str(), &about), 0);
+  EXPECT_LT(about.st_blocks * 512, 1 << 20);
+}
+
 TEST_F(Disk, ThatDoesNotFitTheHostsIsOneLine) {
   const std::string place = scratch_ + "/small";
   std::filesystem::create_directory(place);
@@ -114,7 +125,10 @@ TEST_F(Disk, ThatDoesNotFitTheHostsIsOneLine) {
                            [&] { return error_of(make_ext4_disk(place + "/disk", 10ULL << 30U)); }),
             "mke2fs " + place +
                 "/disk: No space left on device while writing out and closing file system");
-  const std::string image = make_file("big", 1 << 20);
+  const std::string image = make_file("big", 0);
+  ASSERT_TRUE(common::write_all(want(common::open_file(image, O_WRONLY)).get(),
+                                std::string(1 << 20, 'x'), image)
+                  .has_value());
   EXPECT_EQ(on_a_full_disk(place, [&] { return error_of(link_or_copy(image, place + "/copy")); }),
             "copy the image disk " + image + ": No space left on device");
 }

@@ -66,7 +66,8 @@ class Digest {
     switch (kind) {
       case EventKind::kOutput:
       case EventKind::kGap:
-      case EventKind::kOom:
+      case EventKind::kLimits:
+      case EventKind::kTrouble:
       case EventKind::kSignal:
       case EventKind::kDropped:
       case EventKind::kLinkDied:

@@ -21,7 +21,7 @@
 #include "vch/machine/qemu_command.h"
 #include "vch/machine/qemu_process.h"
 #include "vch/machine/qmp.h"
-#include "vch/machine/volume_store.h"
+#include "vch/machine/volume_use.h"
 #include "vch/machine/vsock_device.h"
 #include "vch/network/host_ports.h"
 #include "vch/network/tap.h"
@@ -49,37 +49,6 @@ Status check_spec(const Container& container) {
     return common::errno_error("read the bootstrap ISO", spec.iso);
   }
   return {};
-}
-
-std::string user_of_volume(const Container& wanting, const VolumeMount& mount,
-                           const StateDir& state) {
-  const auto containers = ContainerStore(state).list();
-  if (containers.has_value()) {
-    for (const Container& other : *containers) {
-      const auto& mounts = other.spec.volumes;
-      const bool names_it =
-          std::any_of(mounts.begin(), mounts.end(),
-                      [&mount](const VolumeMount& m) { return m.volume == mount.volume; });
-      if (names_it && other.spec.id != wanting.spec.id && machine_running(other)) {
-        return "container " + other.spec.name;
-      }
-    }
-  }
-  return "another machine";
-}
-
-// Writers have a volume alone: two kernels with one ext4 would ruin it. Readers share it.
-Result<UniqueFd> lock_volume(const Container& container, const VolumeMount& mount,
-                             const Volume& volume, const StateDir& state) {
-  auto lock = take_lock(volume.lock, mount.read_only ? LockKind::kShared : LockKind::kExclusive);
-  if (lock.has_value() || lock.error().code != std::errc::operation_would_block) return lock;
-  const auto& mounts = container.spec.volumes;
-  if (std::count_if(mounts.begin(), mounts.end(),
-                    [&mount](const VolumeMount& m) { return m.volume == mount.volume; }) > 1) {
-    return make_error(EINVAL, "mount volume", mount.volume, "given twice; that needs :ro for both");
-  }
-  return make_error(EBUSY, "mount volume", mount.volume,
-                    "in use by " + user_of_volume(container, mount, state));
 }
 
 // A program's output, and where this life's begins.
@@ -129,9 +98,7 @@ void kill_holder(const Container& container) {
 }
 
 Status ask_to_quit(const Container& container) {
-  ASSIGN_OR_RETURN(UniqueFd socket, connect_unix(container.directory, "qmp.sock"));
-  ASSIGN_OR_RETURN(Qmp qmp, Qmp::greet(std::move(socket), kQuitTimeoutMs));
-  RETURN_IF_ERROR(qmp.execute("qmp_capabilities", kQuitTimeoutMs));
+  ASSIGN_OR_RETURN(Qmp qmp, Qmp::open(container.directory, kQuitTimeoutMs));
   return qmp.execute("quit", kQuitTimeoutMs);
 }
 
@@ -160,12 +127,13 @@ static Status begin_life(const Container& container, QemuInputs& inputs) {
 static Status add_volumes(const Container& container, const StateDir& state, QemuInputs& inputs,
                           std::vector<UniqueFd>& inherited) {
   for (const VolumeMount& mount : container.spec.volumes) {
-    ASSIGN_OR_RETURN(const Volume volume, VolumeStore(state).find(mount.volume));
-    ASSIGN_OR_RETURN(auto lock, lock_volume(container, mount, volume, state));
-    inherited.push_back(std::move(lock));
-    inputs.volume_disks.push_back(volume.disk);
+    inputs.volume_disks.emplace_back();
+    if (mount.is_tmpfs()) continue;
+    ASSIGN_OR_RETURN(auto volume, take_volume(container, mount, state));
+    inherited.push_back(std::move(volume.lock));
+    inputs.volume_disks.back() = std::move(volume.disk);
   }
-  return {};
+  return check_root_disk(container);
 }
 
 static Status add_network(const Container& container, QemuInputs& inputs,

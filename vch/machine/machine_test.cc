@@ -145,8 +145,8 @@ TEST_F(Machine, NeedsQemu) {
 
 TEST_F(Machine, HasAVolumeThatItWritesAlone) {
   const Volume volume = want(VolumeStore(state_).create("data", kVolumeSize));
-  const Container writer = made("writer", {{"data", "/data", false}});
-  const Container reader = made("reader", {{"data", "/data", true}});
+  const Container writer = made("writer", {mount("data", "/data")});
+  const Container reader = made("reader", {mount("data", "/data", true)});
   ASSERT_EQ(error_of(start(writer)), "no error");
   EXPECT_TRUE(is_locked(volume.lock));
   EXPECT_EQ(error_of(start(reader)),
@@ -159,8 +159,8 @@ TEST_F(Machine, HasAVolumeThatItWritesAlone) {
 
 TEST_F(Machine, SharesAVolumeThatAllOnlyRead) {
   want(VolumeStore(state_).create("data", kVolumeSize));
-  const Container first = made("first", {{"data", "/data", true}});
-  const Container second = made("second", {{"data", "/data", true}});
+  const Container first = made("first", {mount("data", "/data", true)});
+  const Container second = made("second", {mount("data", "/data", true)});
   ASSERT_EQ(error_of(start(first)), "no error");
   EXPECT_EQ(error_of(start(second)), "no error");
 }
@@ -170,23 +170,23 @@ TEST_F(Machine, TakesSixtyFourVolumes) {
   for (int i = 0; i < 64; ++i) {
     const std::string name = "v" + std::to_string(i);
     want(VolumeStore(state_).create(name, kVolumeSize));
-    mounts.push_back({name, "/" + name, false});
+    mounts.push_back(mount(name.c_str(), ("/" + name).c_str()));
   }
   EXPECT_EQ(error_of(start(made("many", mounts))), "no error");
 }
 
 TEST_F(Machine, RefusesAVolumeThatIsMissingOrGivenTwice) {
-  EXPECT_EQ(error_of(start(made("a", {{"data", "/data", false}}))),
+  EXPECT_EQ(error_of(start(made("a", {mount("data", "/data")}))),
             "find volume data: No such file or directory (`vch volume create data` makes it)");
   want(VolumeStore(state_).create("data", kVolumeSize));
-  EXPECT_EQ(error_of(start(made("b", {{"data", "/x", false}, {"data", "/y", false}}))),
+  EXPECT_EQ(error_of(start(made("b", {mount("data", "/x"), mount("data", "/y")}))),
             "mount volume data: Invalid argument (given twice; that needs :ro for both)");
 }
 
 TEST_F(Machine, StartsFromADirectoryOfAnyLengthAndWithCommas) {
   state_ = want(open_state_dir(scratch_ + "/a,b/" + std::string(120, 'd')));
   want(VolumeStore(state_).create("data", kVolumeSize));
-  const Container container = made("web", {{"data", "/data", false}});
+  const Container container = made("web", {mount("data", "/data")});
   EXPECT_EQ(error_of(start(container)), "no error");
   EXPECT_EQ(error_of(kill_machine(container)), "no error");
 }

@@ -27,11 +27,17 @@ using Clock = std::chrono::steady_clock;
 
 constexpr size_t kMaxOutput = 64U << 10U;
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kPackages = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 11> kPackages = {{
     {"qemu-system-x86_64", "qemu-system-x86"},
     {"mke2fs", "e2fsprogs"},
     {"debugfs", "e2fsprogs"},
+    {"e2fsck", "e2fsprogs"},
+    {"mkfs.erofs", "erofs-utils"},
+    {"unsquashfs", "squashfs-tools"},
+    {"fakeroot", "fakeroot"},
     {"skopeo", "skopeo"},
+    {"ssh", "openssh-client"},
+    {"ssh-keygen", "openssh-client"},
     {"xorriso", "xorriso"},
 }};
 
@@ -111,12 +117,16 @@ Result<std::string> find_program(const std::string& name) {
 }
 
 Result<ProgramEnd> run_program(const std::vector<std::string>& argv, int timeout_ms) {
+  return run_child([&argv](int output) { return spawn(argv, output); }, timeout_ms);
+}
+
+Result<ProgramEnd> run_child(const std::function<Result<int>(int output)>& start, int timeout_ms) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return errno_error("pipe");
   UniqueFd reading(ends[0]);
   UniqueFd writing(ends[1]);
   if (::fcntl(reading.get(), F_SETFL, O_NONBLOCK) != 0) return errno_error("pipe");
-  ASSIGN_OR_RETURN(const int pid, spawn(argv, writing.get()));
+  ASSIGN_OR_RETURN(const int pid, start(writing.get()));
   writing.reset();
   const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   ProgramEnd end;

@@ -1,6 +1,7 @@
 // The programs of the host that this folder runs: QEMU and the file system tools.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,11 @@ struct ProgramEnd {
 // Runs argv[0], a path, to its end with no stdin. It is killed after `timeout_ms`; children that it
 // left behind are not waited for. An error only when it could not be started.
 common::Result<ProgramEnd> run_program(const std::vector<std::string>& argv, int timeout_ms);
+
+// The same with a child that `start` forks, its output going to the descriptor that it is given; it
+// gives the pid.
+common::Result<ProgramEnd> run_child(const std::function<common::Result<int>(int output)>& start,
+                                     int timeout_ms);
 
 // The last line that says something: where programs say why they gave up.
 std::string last_line(std::string_view text);

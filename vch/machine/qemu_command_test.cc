@@ -19,6 +19,14 @@ ContainerSpec spec() {
   return spec;
 }
 
+VolumeMount mount(const char* volume, const char* path, const char* serial) {
+  VolumeMount out;
+  out.volume = volume;
+  out.path = path;
+  out.serial = serial;
+  return out;
+}
+
 // Each flag with its value, as "-flag value".
 std::vector<std::string> pairs(const ContainerSpec& spec, const QemuInputs& inputs) {
   const auto words = qemu_command(spec, inputs);
@@ -40,12 +48,29 @@ TEST(QemuCommand, GivesTheMachineWhatItWasAskedFor) {
   EXPECT_THAT(words, Contains("-m size=262144k"));
   EXPECT_THAT(words, Contains("-smp cpus=2"));
   EXPECT_THAT(words, Contains("-accel tcg,thread=multi,tb-size=256"));
+  EXPECT_THAT(words, Contains("-cpu max,-erms"));
   EXPECT_THAT(words, Contains("-nodefaults"));
   EXPECT_THAT(words, Contains("-no-reboot"));
   EXPECT_THAT(words, Contains("-nic none"));
   EXPECT_THAT(words, Contains(HasSubstr("fd=7")));
   EXPECT_THAT(words, Contains("-fw_cfg name=opt/org.tether/config,file=config.pb"));
   EXPECT_THAT(words, Contains(HasSubstr("-sandbox on")));
+}
+
+TEST(QemuCommand, IsReadyForMoreThanItStartsWith) {
+  ContainerSpec growing = spec();
+  growing.memory_top = uint64_t{1} << 30U;
+  growing.cpus_top = 8;
+  auto words = pairs(growing, {.program = "q", .volume_disks = {}});
+  EXPECT_THAT(words, Contains("-m size=262144k,maxmem=1048576k"));
+  EXPECT_THAT(words, Contains("-smp cpus=2,maxcpus=8"));
+  EXPECT_THAT(words,
+              Contains("-object memory-backend-ram,id=spare-memory,reserve=off,size=786432k"));
+  EXPECT_THAT(words,
+              Contains("-device virtio-mem-pci,id=spare,memdev=spare-memory,requested-size=0"));
+  growing.link = "vsock";
+  words = pairs(growing, {.program = "q", .vsock = 9, .volume_disks = {}});
+  EXPECT_THAT(words, Contains(HasSubstr("memory-backend-memfd,share=on,id=spare-memory")));
 }
 
 TEST(QemuCommand, UsesTheHostsProcessorUnderKvm) {
@@ -56,9 +81,11 @@ TEST(QemuCommand, UsesTheHostsProcessorUnderKvm) {
 
 TEST(QemuCommand, NeverWritesToWhatIsReadOnly) {
   ContainerSpec with_volumes = spec();
-  with_volumes.volumes = {{"a", "/a", true}, {"b", "/b", false}};
-  const auto words =
-      pairs(with_volumes, {.program = "q", .volume_disks = {"/v/a,b/disk.ext4", "/v/b/disk.ext4"}});
+  with_volumes.volumes = {mount("a", "/a", "vol0"), mount("", "/tmp", ""),
+                          mount("b", "/b", "vol1")};
+  with_volumes.volumes[0].read_only = true;
+  const auto words = pairs(
+      with_volumes, {.program = "q", .volume_disks = {"/v/a,b/disk.ext4", "", "/v/b/disk.ext4"}});
   EXPECT_THAT(words, Contains(AllOf(HasSubstr("id=image,"), HasSubstr("readonly=on"))));
   EXPECT_THAT(words,
               Contains(AllOf(HasSubstr("file=/v/a,,b/disk.ext4"), HasSubstr("readonly=on"))));
@@ -66,6 +93,19 @@ TEST(QemuCommand, NeverWritesToWhatIsReadOnly) {
                                     Not(HasSubstr("readonly")))));
   EXPECT_THAT(words, Contains(AllOf(HasSubstr("serial=vol0"), HasSubstr("addr=10.0"))));
   EXPECT_THAT(words, Contains(AllOf(HasSubstr("serial=vol1"), HasSubstr("addr=10.1"))));
+}
+
+TEST(QemuCommand, HasTheDisksThatItsRootIsMadeOf) {
+  ContainerSpec root = spec();
+  root.root_format = "erofs";
+  root.root_layer = "tmpfs";
+  auto words = pairs(root, {.program = "q", .volume_disks = {}});
+  EXPECT_THAT(words, Contains(AllOf(HasSubstr("file=image.erofs"), HasSubstr("readonly=on"))));
+  EXPECT_THAT(words, Not(Contains(HasSubstr("writable"))));
+  root.root_format = "ext4";
+  root.root_layer = "direct";
+  words = pairs(root, {.program = "q", .volume_disks = {}});
+  EXPECT_THAT(words, Contains(AllOf(HasSubstr("file=image.ext4"), Not(HasSubstr("readonly")))));
 }
 
 TEST(QemuCommand, NeverTruncatesJournalOrConsole) {

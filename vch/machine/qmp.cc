@@ -109,21 +109,64 @@ Result<Qmp> Qmp::greet(UniqueFd socket, int timeout_ms) {
   return qmp;
 }
 
+Result<Qmp> Qmp::open(const std::string& directory, int timeout_ms) {
+  ASSIGN_OR_RETURN(UniqueFd socket, connect_unix(directory, "qmp.sock"));
+  ASSIGN_OR_RETURN(Qmp qmp, greet(std::move(socket), timeout_ms));
+  RETURN_IF_ERROR(qmp.execute("qmp_capabilities", timeout_ms));
+  return qmp;
+}
+
 Status Qmp::execute(std::string_view command, int timeout_ms, std::string_view arguments) {
+  if (const auto answer = ask(command, timeout_ms, arguments); answer.has_error()) {
+    return answer.error();
+  }
+  return {};
+}
+
+Result<std::string> Qmp::ask(std::string_view command, int timeout_ms, std::string_view arguments) {
   Json message = {{"execute", command}};
   if (!arguments.empty()) message["arguments"] = Json::parse(arguments);
   const std::string request = message.dump() + "\n";
   // Its few bytes fit an empty socket; MSG_NOSIGNAL, since QEMU may have ended.
   const ssize_t sent = ::send(socket_.get(), request.data(), request.size(), MSG_NOSIGNAL);
   if (sent != static_cast<ssize_t>(request.size())) return errno_error("write", "QEMU's monitor");
+  return await_answer(command, timeout_ms);
+}
+
+Status Qmp::give(const std::string& name, int fd, int timeout_ms) {
+  const Json message = {{"execute", "getfd"}, {"arguments", {{"fdname", name}}}};
+  std::string request = message.dump() + "\n";
+  iovec part{request.data(), request.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control.data();
+  header.msg_controllen = control.size();
+  cmsghdr* rights = CMSG_FIRSTHDR(&header);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof fd);
+  std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+  const ssize_t sent = ::sendmsg(socket_.get(), &header, MSG_NOSIGNAL);
+  if (sent != static_cast<ssize_t>(request.size())) return errno_error("write", "QEMU's monitor");
+  const auto answer = await_answer("getfd", timeout_ms);
+  if (answer.has_error()) return answer.error();
+  return {};
+}
+
+Result<std::string> Qmp::await_answer(std::string_view command, int timeout_ms) {
   const int64_t deadline = now_ms() + timeout_ms;
   for (;;) {
     ASSIGN_OR_RETURN(const std::string line, read_line(deadline));
     const Json reply = Json::parse(line, nullptr, false);
     if (!reply.is_object()) return make_error(EPROTO, "read", "QEMU's monitor");
-    if (reply.contains("return")) return {};
+    if (reply.contains("return")) return reply["return"].dump();
     if (reply.contains("error")) {
-      return make_error(EPROTO, std::string(command), "QEMU", reply["error"].dump());
+      const Json& error = reply["error"];
+      const bool told = error.is_object() && error.contains("desc") && error["desc"].is_string();
+      return make_error(EPROTO, std::string(command), "QEMU",
+                        common::escape(told ? error["desc"].get<std::string>() : error.dump()));
     }
   }
 }

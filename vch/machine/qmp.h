@@ -14,11 +14,20 @@ class Qmp {
   // Takes a connected socket and waits for QEMU's greeting; that of a QEMU that starts comes before
   // its devices are made. ECONNRESET when QEMU has ended, ETIMEDOUT.
   static common::Result<Qmp> greet(common::UniqueFd socket, int timeout_ms);
+  // The monitor of the machine whose directory that is, ready for commands. ENOENT or ECONNREFUSED
+  // when none runs.
+  static common::Result<Qmp> open(const std::string& directory, int timeout_ms);
   // Runs a command; `arguments` is a JSON object, or empty for none. Events that come between are
-  // skipped.
+  // skipped. What QEMU has against it is the error's detail.
   common::Status execute(std::string_view command, int timeout_ms, std::string_view arguments = {});
+  // The same; gives the answer as JSON.
+  common::Result<std::string> ask(std::string_view command, int timeout_ms,
+                                  std::string_view arguments = {});
+  // Hands QEMU a descriptor, which it holds under that name until `closefd` or its end.
+  common::Status give(const std::string& name, int fd, int timeout_ms);
 
  private:
+  common::Result<std::string> await_answer(std::string_view command, int timeout_ms);
   explicit Qmp(common::UniqueFd socket) : socket_(std::move(socket)) {}
   // The next line; bounded, since QEMU may be a guest's by then.
   common::Result<std::string> read_line(int64_t deadline_ms);

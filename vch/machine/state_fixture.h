@@ -26,6 +26,14 @@ inline std::string error_of(const auto& result) {
   return result.has_error() ? result.error().message() : "no error";
 }
 
+inline VolumeMount mount(const char* volume, const char* path, bool read_only = false) {
+  VolumeMount out;
+  out.volume = volume;
+  out.path = path;
+  out.read_only = read_only;
+  return out;
+}
+
 class StateTest : public testing::Test {
  protected:
   StateTest() {

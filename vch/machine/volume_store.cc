@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -52,6 +53,12 @@ Result<Volume> read_volume(const std::string& directory, const std::string& name
   }
   volume.size = json["size"].get<uint64_t>();
   volume.created_ns = json["created_ns"].get<int64_t>();
+  try {
+    volume.labels = json.value("labels", volume.labels);
+    volume.anonymous = json.value("anonymous", false);
+  } catch (const Json::exception&) {
+    // Nothing depends on them: they are as good as none.
+  }
   return volume;
 }
 
@@ -62,13 +69,38 @@ Status write_description(const std::string& directory, Volume& volume) {
   const Json json = {{"version", 1},
                      {"name", volume.name},
                      {"size", volume.size},
-                     {"created_ns", volume.created_ns}};
-  return common::write_file_atomically(directory + "/volume.json", json.dump(2) + "\n", 0600);
+                     {"created_ns", volume.created_ns},
+                     {"labels", volume.labels},
+                     {"anonymous", volume.anonymous}};
+  return common::write_file_atomically(
+      directory + "/volume.json", json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n",
+      0600);
 }
 
 }  // namespace
 
-Result<Volume> VolumeStore::create(const std::string& name, uint64_t size) {
+Result<Volume> VolumeStore::create(const std::string& name, uint64_t size,
+                                   std::map<std::string, std::string> labels) {
+  Volume volume;
+  volume.name = name;
+  volume.size = size;
+  volume.labels = std::move(labels);
+  return make(std::move(volume));
+}
+
+Result<Volume> VolumeStore::create_anonymous(uint64_t size) {
+  std::array<std::byte, 32> chance{};
+  RETURN_IF_ERROR(common::fill_random(chance));
+  Volume volume;
+  volume.name = common::to_hex(chance);
+  volume.size = size;
+  volume.anonymous = true;
+  return make(std::move(volume));
+}
+
+Result<Volume> VolumeStore::make(Volume wanted) {
+  const std::string& name = wanted.name;
+  const uint64_t size = wanted.size;
   RETURN_IF_ERROR(check_name("volume", name));
   if (size < kLeastDisk) {
     return make_error(EINVAL, "volume size", std::to_string(size),
@@ -87,6 +119,8 @@ Result<Volume> VolumeStore::create(const std::string& name, uint64_t size) {
   });
   Volume volume = volume_at(making, name);
   volume.size = size;
+  volume.labels = std::move(wanted.labels);
+  volume.anonymous = wanted.anonymous;
   RETURN_IF_ERROR(make_ext4_disk(volume.disk, size));
   RETURN_IF_ERROR(write_description(making, volume));
   // Of two who make the same volume at once, one fails here.

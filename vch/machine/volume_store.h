@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,13 +19,18 @@ struct Volume {
   std::string lock;  // held by the QEMU that uses it (lock.h)
   uint64_t size = 0;
   int64_t created_ns = 0;
+  std::map<std::string, std::string> labels;
+  bool anonymous = false;  // nobody named it; it goes with its container
 };
 
 class VolumeStore {
  public:
   explicit VolumeStore(const StateDir& state) : state_(state), directory_(state.volumes()) {}
   // EEXIST when there is one. `size` in bytes, at least 4 MiB; the file is sparse.
-  common::Result<Volume> create(const std::string& name, uint64_t size);
+  common::Result<Volume> create(const std::string& name, uint64_t size,
+                                std::map<std::string, std::string> labels = {});
+  // With a name by chance, for one container.
+  common::Result<Volume> create_anonymous(uint64_t size);
   common::Result<Volume> find(const std::string& name) const;
   // As Docker: `-v NAME:PATH` makes a missing volume, with the default size.
   common::Result<Volume> find_or_create(const std::string& name);
@@ -39,6 +45,7 @@ class VolumeStore {
   static constexpr uint64_t kDefaultSize = uint64_t{10} << 30U;
 
  private:
+  common::Result<Volume> make(Volume volume);
   StateDir state_;
   std::string directory_;
 };

@@ -40,6 +40,19 @@ TEST_F(Volumes, AreNotMadeTwice) {
             "create volume data: File exists (`vch volume rm` removes the one there is)");
 }
 
+TEST_F(Volumes, KeepTheirLabels) {
+  want(store_.create("data", kSize, {{"a", "1"}, {"b", ""}}));
+  const Volume found = want(store_.find("data"));
+  EXPECT_EQ(found.labels, (std::map<std::string, std::string>{{"a", "1"}, {"b", ""}}));
+  EXPECT_FALSE(found.anonymous);
+}
+
+TEST_F(Volumes, WithoutANameGetOneByChance) {
+  const Volume one = want(store_.create_anonymous(kSize));
+  EXPECT_TRUE(want(store_.find(one.name)).anonymous);
+  EXPECT_NE(one.name, want(store_.create_anonymous(kSize)).name);
+}
+
 TEST_F(Volumes, HaveALeastSizeAndAName) {
   EXPECT_EQ(error_of(store_.create("data", 1000)),
             "volume size 1000: Invalid argument (want at least 4 MiB, as --size 4m)");
@@ -72,7 +85,7 @@ TEST_F(Volumes, InUseAreNotRemoved) {
             "remove volume data: Device or resource busy (in use by a running machine)");
   machine.reset();
   ContainerSpec user = spec("web");
-  user.volumes = {{"data", "/data", false}};
+  user.volumes = {mount("data", "/data")};
   const Container container = want(create(user));
   EXPECT_EQ(error_of(store_.remove("data")),
             "remove volume data: Device or resource busy (in use by container web)");

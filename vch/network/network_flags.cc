@@ -248,6 +248,29 @@ Result<NetworkFlag> parse_network_flag(const std::string& text) {
   return flag;
 }
 
+Result<NetworkFlag> make_further_network(const std::string& text, const std::string& id,
+                                         const std::vector<NetworkAttachment>& present) {
+  ASSIGN_OR_RETURN(const NetworkFlag parsed, parse_network_flag(text));
+  const auto taken = [&present](auto same) {
+    return std::any_of(present.begin(), present.end(), same);
+  };
+  uint32_t subnet = 0;
+  while (taken([&](const auto& one) { return one.kind == "user" && one.subnet == subnet; })) {
+    ++subnet;
+  }
+  // The first number whose name and MAC are both free.
+  for (size_t index = 0; index < protocol::kMaxInterfaces; ++index) {
+    NetworkFlag flag = parsed;
+    complete(flag, id, index, subnet);
+    const NetworkAttachment& made = flag.attachment;
+    if (!taken([&](const auto& one) { return one.name == made.name || one.mac == made.mac; })) {
+      return flag;
+    }
+  }
+  return refuse("--network", text,
+                "the container has an interface of this name or MAC, or 8 of them");
+}
+
 Result<Networks> make_networks(const NetworkFlags& flags, const std::string& id) {
   Networks out;
   const auto wanted = flags.networks.empty() ? std::vector<std::string>{"user"} : flags.networks;

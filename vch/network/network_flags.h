@@ -37,6 +37,10 @@ struct NetworkFlag {
 };
 common::Result<NetworkFlag> parse_network_flag(const std::string& text);
 
+// The same, complete, beside those that a container has.
+common::Result<NetworkFlag> make_further_network(const std::string& text, const std::string& id,
+                                                 const std::vector<NetworkAttachment>& present);
+
 // One of `-p`.
 common::Result<std::vector<PublishedPort>> parse_port_flag(const std::string& text);
 

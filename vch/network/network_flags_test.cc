@@ -32,8 +32,10 @@ TEST(NetworkFlags, WithoutAnyThereIsTheUserNetwork) {
   EXPECT_EQ(interface.routes(1).destination(), "::/0");
   EXPECT_THAT(networks.config.name_servers(), ElementsAre("10.0.2.3"));
   EXPECT_THAT(qemu_network(networks.attachments, {}, {-1}),
-              ElementsAre("-netdev", "user,id=net0,net=10.0.2.0/24,ipv6-net=fec0::/64", "-device",
-                          "virtio-net-pci,netdev=net0,mac=02:01:23:45:67:80,romfile="));
+              ElementsAre("-netdev", "user,id=net020123456780,net=10.0.2.0/24,ipv6-net=fec0::/64",
+                          "-device",
+                          "virtio-net-pci,id=nic020123456780,netdev=net020123456780,mac=02:01:23:"
+                          "45:67:80,romfile="));
 }
 
 TEST(NetworkFlags, NoneIsNone) {
@@ -53,13 +55,29 @@ TEST(NetworkFlags, SeveralDoNotMeet) {
   EXPECT_EQ(networks.config.interfaces(2).routes(0).metric(), 200U);
   EXPECT_FALSE(networks.config.interfaces(2).dhcp());
   EXPECT_TRUE(networks.config.interfaces(2).advertised());
-  EXPECT_THAT(qemu_network(networks.attachments, networks.ports, {-1, -1, 9}),
-              ElementsAre("-netdev",
-                          "user,id=net0,net=10.0.2.0/24,ipv6-net=fec0::/64,hostfwd=tcp::8080-:80",
-                          "-device", HasSubstr("mac=02:01:23:45:67:80"), "-netdev",
-                          "user,id=net1,net=10.0.3.0/24,ipv6-net=fec0:0:0:1::/64", "-device",
-                          HasSubstr("mac=02:01:23:45:67:81"), "-netdev", "tap,id=net2,fd=9",
-                          "-device", HasSubstr("mac=02:01:23:45:67:82")));
+  EXPECT_THAT(
+      qemu_network(networks.attachments, networks.ports, {-1, -1, 9}),
+      ElementsAre(
+          "-netdev",
+          "user,id=net020123456780,net=10.0.2.0/24,ipv6-net=fec0::/64,hostfwd=tcp::8080-:80",
+          "-device", HasSubstr("mac=02:01:23:45:67:80"), "-netdev",
+          "user,id=net020123456781,net=10.0.3.0/24,ipv6-net=fec0:0:0:1::/64", "-device",
+          HasSubstr("mac=02:01:23:45:67:81"), "-netdev", "tap,id=net020123456782,fd=9", "-device",
+          HasSubstr("mac=02:01:23:45:67:82")));
+}
+
+TEST(NetworkFlags, AFurtherOneMeetsNoneThatIsThere) {
+  const Networks networks = make({.networks = {"user", "user", "user"}});
+  auto present = networks.attachments;
+  present.erase(present.begin() + 1);
+  const auto further = make_further_network("user", kId, present);
+  ASSERT_TRUE(further.has_value());
+  EXPECT_EQ(further->attachment.name, "eth1");
+  EXPECT_EQ(further->attachment.mac, networks.attachments[1].mac);
+  EXPECT_EQ(further->attachment.subnet, 1U);
+  EXPECT_EQ(further->interface.routes(0).metric(), 100U);
+  EXPECT_TRUE(make_further_network("none", kId, present).has_error());
+  EXPECT_TRUE(make_further_network("user,interface=eth0", kId, present).has_error());
 }
 
 TEST(NetworkFlags, ABridgeIsAskedForAnAddressUnlessOneIsGiven) {
@@ -136,6 +154,20 @@ TEST(PortFlag, IsDockers) {
   for (const char* bad : {"", "0", "65536", "a:80", "8080:", "80/sctp", "1-2:3", "2-1", "[::1]:1:2",
                           "host:80:80", "8080:80:"}) {
     EXPECT_THAT(ports(bad), ElementsAre("refused")) << bad;
+  }
+}
+
+TEST(PortFlag, AHostAddressThatQemuCannotForwardIsNamed) {
+  const std::pair<const char*, const char*> bad[] = {
+      {"[::1]:8080:80", "'::1'"},           {"[::1]::80", "'::1'"},   {"[::1]:80", "'::1'"},
+      {"[fe80::1]:53:53/udp", "'fe80::1'"}, {"::1:8080:80", "'::1'"}, {"[::1", "'::1'"},
+      {"localhost:8080:80", "'localhost'"}};
+  for (const auto& [text, address] : bad) {
+    const auto parsed = parse_port_flag(text);
+    ASSERT_TRUE(parsed.has_error()) << text;
+    EXPECT_THAT(parsed.error().message(), testing::StartsWith("-p '" + std::string(text) + "': "));
+    EXPECT_THAT(parsed.error().message(), HasSubstr(std::string("host's address ") + address +
+                                                    ": want an IPv4 address, QEMU"));
   }
 }
 

@@ -48,6 +48,12 @@ Result<std::vector<PublishedPort>> parse_port_flag(const std::string& text) {
   const auto refuse = [&text](const std::string& why) {
     return make_error(EINVAL, "-p", "'" + text + "'", why);
   };
+  const auto refuse_address = [&refuse](const std::string& address) {
+    return refuse("the host's address '" + address +
+                  "': want an IPv4 address, QEMU forwards no other");
+  };
+  // An IPv6 address: its colons part nothing.
+  if (text.starts_with('[')) return refuse_address(text.substr(1, text.find(']') - 1));
   std::string rest = text;
   PublishedPort port;
   if (const size_t slash = rest.find('/'); slash != std::string::npos) {
@@ -64,9 +70,7 @@ Result<std::vector<PublishedPort>> parse_port_flag(const std::string& text) {
     port.host_address = outside_text.substr(0, before);
     outside_text.erase(0, before + 1);
     const auto address = protocol::parse_address(port.host_address);
-    if (!address || address->size() != 4) {
-      return refuse("the host's address '" + port.host_address + "': want an IPv4 address");
-    }
+    if (!address || address->size() != 4) return refuse_address(port.host_address);
   }
   std::optional<Range> outside;
   if (!outside_text.empty()) {

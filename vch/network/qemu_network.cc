@@ -16,7 +16,23 @@ std::string user_netdev(const std::string& id, uint32_t subnet,
   return netdev;
 }
 
+std::string digits_of(const std::string& mac) {
+  std::string digits;
+  for (const char c : mac) {
+    if (c != ':') digits += c;
+  }
+  return digits;
+}
+
 }  // namespace
+
+std::string netdev_id(const NetworkAttachment& attachment) {
+  return "net" + digits_of(attachment.mac);
+}
+
+std::string nic_id(const NetworkAttachment& attachment) {
+  return "nic" + digits_of(attachment.mac);
+}
 
 std::vector<std::string> qemu_network(const std::vector<NetworkAttachment>& attachments,
                                       const std::vector<PublishedPort>& ports,
@@ -25,7 +41,7 @@ std::vector<std::string> qemu_network(const std::vector<NetworkAttachment>& atta
   bool forwarded = false;
   for (size_t i = 0; i < attachments.size(); ++i) {
     const NetworkAttachment& attachment = attachments[i];
-    const std::string id = "net" + std::to_string(i);
+    const std::string id = netdev_id(attachment);
     words.emplace_back("-netdev");
     if (attachment.kind == "user") {
       words.push_back(
@@ -36,7 +52,8 @@ std::vector<std::string> qemu_network(const std::vector<NetworkAttachment>& atta
     }
     words.emplace_back("-device");
     // Nobody boots from it: no ROM that the host may lack.
-    words.push_back("virtio-net-pci,netdev=" + id + ",mac=" + attachment.mac + ",romfile=");
+    words.push_back("virtio-net-pci,id=" + nic_id(attachment) + ",netdev=" + id +
+                    ",mac=" + attachment.mac + ",romfile=");
   }
   return words;
 }

@@ -14,4 +14,8 @@ std::vector<std::string> qemu_network(const std::vector<NetworkAttachment>& atta
                                       const std::vector<PublishedPort>& ports,
                                       const std::vector<int>& taps);
 
+// What QEMU calls the two halves of one. By the MAC, which stays when others come and go.
+std::string netdev_id(const NetworkAttachment& attachment);
+std::string nic_id(const NetworkAttachment& attachment);
+
 }  // namespace vch

@@ -5,6 +5,7 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
 #include <string>
+#include <utility>
 
 #include "protocol/bytes.h"
 
@@ -15,21 +16,22 @@ namespace asio = boost::asio;
 using ErrorCode = boost::system::error_code;
 using serial_transport::TrafficClass;
 
-constexpr uint64_t kGoodEnoughNs = 10000000;
-
 }  // namespace
 
-int64_t clock_step(uint64_t asked_ns, uint64_t answered_ns, uint64_t guest_ns) {
+int64_t clock_step(uint64_t asked_ns, uint64_t answered_ns, uint64_t guest_ns,
+                   uint64_t tolerance_ns) {
   const uint64_t half = (answered_ns - asked_ns) / 2;
   const uint64_t ahead = guest_ns - (asked_ns + half);  // modulo 2^64: what a guest says is bounded
   const uint64_t off = std::min(ahead, ~ahead + 1);
-  return off <= kGoodEnoughNs + half ? 0 : static_cast<int64_t>(~ahead + 1);
+  return off <= tolerance_ns + half ? 0 : static_cast<int64_t>(~ahead + 1);
 }
 
 void ClockSetter::start(serial_transport::Endpoint& endpoint) {
   const auto on_connected = [self = shared_from_this()](ErrorCode error, auto connection) {
     if (error || self->stopped_) return;
     self->connection_ = std::move(connection);
+    self->again_.emplace(self->connection_->get_executor());
+    self->read();
     self->ask();
   };
   endpoint.async_connect("clock", TrafficClass::kControl, on_connected);
@@ -37,36 +39,55 @@ void ClockSetter::start(serial_transport::Endpoint& endpoint) {
 
 void ClockSetter::stop() {
   stopped_ = true;
+  if (again_) again_->cancel();
   if (connection_) connection_->reset();
 }
 
 void ClockSetter::ask() {
   std::string request;
-  protocol::put<uint64_t>(request, static_cast<uint64_t>(step_));
-  std::copy(request.begin(), request.end(), bytes_.begin());
+  protocol::put<uint64_t>(request, static_cast<uint64_t>(std::exchange(step_, 0)));
+  std::copy(request.begin(), request.end(), request_.begin());
+  asked_ = true;
   asked_ns_ = now_();
-  const auto on_answer = [self = shared_from_this()](ErrorCode error, size_t) {
-    if (error) return self->on_end(error);
-    self->on_answer();
-  };
-  asio::async_write(*connection_, asio::buffer(bytes_),
-                    [self = shared_from_this(), on_answer](ErrorCode error, size_t) {
-                      if (error) return self->on_end(error);
-                      asio::async_read(*self->connection_, asio::buffer(self->bytes_), on_answer);
-                    });
+  asio::async_write(*connection_, asio::buffer(request_),
+                    [self = shared_from_this()](ErrorCode, size_t) {});  // read() hears of an error
+}
+
+// All the time: an end comes by itself.
+void ClockSetter::read() {
+  asio::async_read(*connection_, asio::buffer(answer_),
+                   [self = shared_from_this()](ErrorCode error, size_t) {
+                     if (error) return self->on_end(error);
+                     if (!std::exchange(self->asked_, false)) return self->stop();  // it babbles
+                     self->on_answer();
+                     self->read();
+                   });
 }
 
 void ClockSetter::on_answer() {
-  const auto guest_ns = protocol::FieldReader({bytes_.data(), bytes_.size()}).get<uint64_t>();
-  step_ = clock_step(asked_ns_, now_(), guest_ns);
-  if (step_ != 0 && steps_++ < kMaxSteps) return ask();
-  // Nothing will come but the end.
-  const auto on_end = [self = shared_from_this()](ErrorCode error, size_t) { self->on_end(error); };
-  asio::async_read(*connection_, asio::buffer(bytes_), on_end);
+  const auto guest_ns = protocol::FieldReader({answer_.data(), answer_.size()}).get<uint64_t>();
+  step_ = clock_step(asked_ns_, now_(), guest_ns, tolerance_ns_);
+  if (step_ != 0 && steps_++ < kMaxSteps) {
+    tolerance_ns_ = kFirstToleranceNs;
+    return ask();
+  }
+  step_ = steps_ = 0;
+  tolerance_ns_ = kLaterToleranceNs;
+  rest();
+}
+
+void ClockSetter::rest() {
+  again_->expires_after(kAgain);
+  again_->async_wait([self = shared_from_this()](ErrorCode error) {
+    if (!error && !self->stopped_) self->ask();
+  });
 }
 
 void ClockSetter::on_end(ErrorCode error) {
-  if (!stopped_ && error == serial_transport::Reason::kPeerRestarted) on_restart_();
+  again_->cancel();
+  if (!std::exchange(stopped_, true) && error == serial_transport::Reason::kPeerRestarted) {
+    on_restart_();
+  }
 }
 
 }  // namespace vch

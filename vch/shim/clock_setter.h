@@ -1,26 +1,35 @@
 // Sets the guest's wall clock by the host's, through the guest's `clock` service
-// (docs/integrating.md), whenever a link comes up: the firmware's clock is good for whole seconds,
-// and stood still while the machine did.
+// (docs/integrating.md), when a link comes up and every few seconds: the firmware's clock is good
+// for whole seconds, and all of a machine's clocks stand still while it is stopped, of which nobody
+// is told.
 #pragma once
 
 #include <array>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "serial-transport/endpoint.h"
 
 namespace vch {
 
 // What a clock that read `guest_ns` at some moment between two of the host's has to be changed by;
-// 0: it is right, as far as that can tell.
-int64_t clock_step(uint64_t asked_ns, uint64_t answered_ns, uint64_t guest_ns);
+// 0: it is right, as far as that can tell. Being off by `tolerance_ns` is right.
+int64_t clock_step(uint64_t asked_ns, uint64_t answered_ns, uint64_t guest_ns,
+                   uint64_t tolerance_ns);
 
-// Asks and corrects until the clock is right, a few times at most. A guest without such a service,
-// or one that does not answer, is left alone.
+// Asks and corrects until the clock is right, a few times at most, and again after kAgain. A guest
+// without such a service, or one that does not answer, is left alone.
 class ClockSetter : public std::enable_shared_from_this<ClockSetter> {
  public:
   using Now = std::function<uint64_t()>;  // wall clock, ns since 1970
+  static constexpr std::chrono::seconds kAgain{5};
+  static constexpr uint64_t kFirstToleranceNs = 10000000;
+  // Later a clock is left alone that a busy host makes seem wrong, or that a program has adjusted.
+  static constexpr uint64_t kLaterToleranceNs = 200000000;
 
   // `on_restart`: another guest, or another agent in it, has taken this one's place.
   ClockSetter(Now now, std::function<void()> on_restart)
@@ -31,7 +40,9 @@ class ClockSetter : public std::enable_shared_from_this<ClockSetter> {
 
  private:
   void ask();
+  void read();
   void on_answer();
+  void rest();
   void on_end(boost::system::error_code error);
 
   static constexpr int kMaxSteps = 4;
@@ -39,9 +50,12 @@ class ClockSetter : public std::enable_shared_from_this<ClockSetter> {
   Now now_;
   std::function<void()> on_restart_;
   std::shared_ptr<serial_transport::Connection> connection_;
-  std::array<char, 8> bytes_{};
+  std::optional<boost::asio::steady_timer> again_;
+  uint64_t tolerance_ns_ = kFirstToleranceNs;
+  std::array<char, 8> request_{}, answer_{};
   int64_t step_ = 0;
   int steps_ = 0;
+  bool asked_ = false;
   bool stopped_ = false;
   uint64_t asked_ns_ = 0;
 };

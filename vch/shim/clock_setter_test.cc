@@ -17,6 +17,10 @@ constexpr int64_t kMs = 1000000;
 constexpr int64_t kHour = 3600000 * kMs;
 constexpr uint64_t kAsked = 1700000000000000000;
 
+int64_t clock_step(uint64_t asked, uint64_t answered, uint64_t guest) {
+  return vch::clock_step(asked, answered, guest, ClockSetter::kFirstToleranceNs);
+}
+
 TEST(ClockStep, IsWhatTheGuestIsOffByInTheMiddleOfTheRoundTrip) {
   const uint64_t answered = kAsked + 4 * kMs;
   const uint64_t middle = kAsked + 2 * kMs;
@@ -30,6 +34,13 @@ TEST(ClockStep, IsNoneWithinWhatTheRoundTripCanTell) {
   EXPECT_EQ(clock_step(kAsked, kAsked + 4 * kMs, kAsked + 11 * kMs), 0);
   EXPECT_EQ(clock_step(kAsked, kAsked + 4 * kMs, kAsked + 15 * kMs), -13 * kMs);
   EXPECT_EQ(clock_step(kAsked, kAsked + 2000 * kMs, kAsked + 1900 * kMs), 0);
+}
+
+TEST(ClockStep, IsNoneWithinTheTolerance) {
+  const uint64_t later = ClockSetter::kLaterToleranceNs;
+  EXPECT_EQ(vch::clock_step(kAsked, kAsked, kAsked - later, later), 0);
+  EXPECT_EQ(vch::clock_step(kAsked, kAsked, kAsked - later - 1, later),
+            static_cast<int64_t>(later) + 1);
 }
 
 // A guest whose clock is off by that much.
@@ -63,7 +74,7 @@ class ClockService : public std::enable_shared_from_this<ClockService> {
   std::array<char, 8> bytes_{};
 };
 
-TEST_F(ShimTest, TheGuestsClockIsSetByEveryShimThatComes) {
+TEST_F(ShimTest, TheGuestsClockIsSetByEveryShimThatComesAndKeptRight) {
   std::atomic<int64_t> off = 0;
   FakeGuest& guest = machine_.boot();
   guest.endpoint().listen("clock", [&off](ConnectionPtr connection) {
@@ -73,7 +84,10 @@ TEST_F(ShimTest, TheGuestsClockIsSetByEveryShimThatComes) {
   for (const int64_t wrong : {kHour, -kHour}) {
     off = wrong;
     ASSERT_TRUE(ensure_shim(machine_.container, program_).has_value());
-    EXPECT_TRUE(FakeMachine::wait_for([&] { return std::abs(off) < 60000 * kMs; })) << off;
+    const auto right = [&] { return std::abs(off) < 60000 * kMs; };
+    EXPECT_TRUE(FakeMachine::wait_for(right)) << off;
+    off = -2 * kHour;  // as if it had been stopped
+    EXPECT_TRUE(FakeMachine::wait_for(right)) << off;
     const auto pid = shim_pid(machine_.container);
     ASSERT_TRUE(pid.has_value());
     ::kill(*pid, SIGKILL);

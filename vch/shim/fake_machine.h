@@ -145,10 +145,11 @@ class FakeMachine {
   }
   // Looks again until the condition holds; false when it does not within 30 s.
   static bool wait_for(const std::function<bool()>& condition) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    // Long, and without keeping a busy host from what is waited for.
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
     while (!condition()) {
       if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::yield();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     return true;
   }

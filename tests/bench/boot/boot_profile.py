@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 """Where every guest instruction of a boot goes, from power-on to the container's first one.
 
-usage: boot_profile.py [--machine q35|pc] [--memory MIB] [--functions N] [--json FILE]
+usage: boot_profile.py [--machine q35|pc] [--memory MIB] [--functions N] [--steps N] [--volumes N]
+                       [--json FILE]
 
 Boots a containerVM as `vch` would, under `-icount shift=0,sleep=off` with a plugin that counts
 translated blocks, and attributes them: firmware and loader, decompression, the kernel (timer
-calibration by itself), the agent, each by the function that executed them. The counts repeat within
-a fraction of a per cent; milliseconds play no part.
+calibration by itself), the agent, each by the function that executed them, and the kernel's start by
+its initcalls. The counts repeat within a fraction of a per cent, but for what waits for the host's
+files; milliseconds play no part.
 """
 
 import argparse
 import bisect
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +25,14 @@ USER_END = 1 << 47
 KERNEL_BASE = 0xFFFFFFFF80000000
 COMPRESSED_ENTRY = 0x100000
 DECOMPRESSED_ENTRY = 0x1000000
+BOARDS = {"q35": "q35,i8042=off,vmport=off,smbus=off", "pc": "pc,i8042=off,vmport=off"}
+# What the kernel does before its initcalls, as far as it is worth a line.
+EARLY_STEPS = {
+    "start_kernel", "setup_arch", "init_mem_mapping", "paging_init", "acpi_boot_init", "mem_init",
+    "kmem_cache_init", "sched_init", "time_init", "apply_paravirt", "apply_returns",
+    "apply_alternatives", "setup_boot_APIC_clock", "rest_init", "driver_init",
+    "do_populate_rootfs", "free_initmem", "mark_rodata_ro",
+}
 CALIBRATION = {
     "setup_boot_APIC_clock", "calibrate_APIC_clock", "lapic_cal_handler", "calibrate_delay",
     "calibrate_delay_converge", "native_calibrate_tsc", "native_calibrate_cpu_early",
@@ -59,10 +70,14 @@ class Blocks:
 
 class Symbols:
     def __init__(self, path):
-        symbols = []
+        symbols, self.steps = [], set(EARLY_STEPS)
         with open(path, encoding="ascii") as file:
             for line in file:
                 address, kind, name = line.split()
+                initcall = re.search(
+                    r"^__initcall__kmod_\S+?__\d+_\d+_(\w+?)(?:early|rootfs|con|\ds?)$", name)
+                if initcall:
+                    self.steps.add(initcall[1])
                 if kind in "tTwW":
                     symbols.append((int(address, 16), name))
         symbols.sort()
@@ -74,21 +89,35 @@ class Symbols:
         return self.names[i] if i >= 0 else "?"
 
 
+def volume_devices(scratch, volumes):
+    """As vch gives them to QEMU: eight to a slot."""
+    words = []
+    for i, name in enumerate(volumes):
+        disk = f"{scratch}/state/volumes/{name}/disk.ext4"
+        place = f"multifunction=on,addr={0x10 + i // 8:x}.{i % 8:x}"
+        words += ["-drive", f"if=none,id=vol{i},format=raw,file={disk}",
+                  "-device", f"virtio-blk-pci,drive=vol{i},serial=vol{i},{place}"]
+    return words
+
+
 def measure(build, options, scratch):
     """One boot; gives the plugin's blocks."""
     root = os.path.join(scratch, "root")
     os.makedirs(root)
     os.link(os.path.join(build, "tests", "boot-first"), os.path.join(root, "first"))
     vch = [os.path.join(build, "bin", "vch"), "--state", os.path.join(scratch, "state")]
+    volumes = [f"v{i}" for i in range(options.volumes)]
     created = subprocess.run(
-        [*vch, "create", "--memory", f"{options.memory}m", f"dir:{root}", "/first"],
+        [*vch, "create", "--network", "none", *[f"-v{name}:/{name}" for name in volumes],
+         "--memory", f"{options.memory}m", f"dir:{root}", "/first"],
         stdout=subprocess.PIPE, check=True, text=True).stdout.split()[-1]
     seen = json.loads(subprocess.run([*vch, "inspect", created], stdout=subprocess.PIPE,
                                      check=True).stdout)[0]
     directory, counts = seen["Directory"], os.path.join(scratch, "counts")
     cd = "ide-cd" if options.machine == "q35" else "ide-cd,bus=ide.1"
     subprocess.run(
-        ["qemu-system-x86_64", "-M", options.machine, "-accel", "tcg", "-cpu", "max", "-smp", "1",
+        ["qemu-system-x86_64", "-M", BOARDS[options.machine], "-accel", "tcg", "-cpu", "max,-erms",
+         "-smp", "1",
          "-m", str(options.memory), "-icount", "shift=0,sleep=off",
          "-plugin", f"{build}/tests/libblock_counts.so,out={counts}",
          "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-boot", "d",
@@ -98,6 +127,7 @@ def measure(build, options, scratch):
          "-device", "virtio-blk-pci,drive=image,serial=image",
          "-drive", f"if=none,id=writable,format=raw,file={directory}/writable.ext4",
          "-device", "virtio-blk-pci,drive=writable,serial=writable",
+         *volume_devices(scratch, volumes),
          "-device", "virtio-serial-pci",
          "-chardev", f"file,id=journal,append=on,path={scratch}/journal",
          "-device", "virtserialport,chardev=journal,name=org.tether.journal.0",
@@ -119,6 +149,21 @@ def stages(blocks):
                          "user space", high + 1000000)
     first = blocks.first(lambda a: a == FIRST, "the container's first instruction")
     return entry, kernel, agent, first
+
+
+def steps(blocks, symbols, begin, end, count):
+    """The kernel's longest steps, in order. One lasts until the next begins, so what runs beside it
+    (the initramfs is unpacked so) is counted there."""
+    begun = {}
+    for address, _, _, seen in blocks.rows:
+        if address >= KERNEL_BASE and begin <= seen < end:
+            name = symbols.name(address)
+            if name in symbols.steps:
+                begun[name] = min(seen, begun.get(name, end))
+    order = sorted((seen, name) for name, seen in begun.items()) + [(end, "")]
+    lengths = [(name, after - seen) for (seen, name), (after, _) in zip(order, order[1:])]
+    least = sorted((length for _, length in lengths), reverse=True)[:count]
+    return [(name, length) for name, length in lengths if least and length >= least[-1]]
 
 
 def report(blocks, symbols, count):
@@ -152,15 +197,23 @@ def main():
     parser.add_argument("--machine", choices=["q35", "pc"], default="q35")
     parser.add_argument("--memory", type=int, default=256, help="MiB")
     parser.add_argument("--functions", type=int, default=20, help="how many kernel functions to list")
+    parser.add_argument("--steps", type=int, default=20, help="how many steps of the kernel to list")
+    parser.add_argument("--volumes", type=int, default=0, help="how many volumes it mounts")
     parser.add_argument("--json", help="write the stages here too")
     options = parser.parse_args()
     build = os.environ.get("TETHER_BUILD") or fail("TETHER_BUILD names no build directory")
     with tempfile.TemporaryDirectory(prefix="boot-profile-") as scratch:
         blocks = measure(build, options, scratch)
-    table, functions = report(blocks, Symbols(f"{build}/kernel/System.map"), options.functions)
+    symbols = Symbols(f"{build}/kernel/System.map")
+    table, functions = report(blocks, symbols, options.functions)
     print(f"{options.machine}, {options.memory} MiB, 1 vCPU, millions of guest instructions")
     for what, instructions in table.items():
         print(f"{instructions / 1e6:10.2f}  {what}")
+    if options.steps:
+        _, kernel, agent, _ = stages(blocks)
+        print("\nthe kernel's longest steps, in order:")
+        for name, instructions in steps(blocks, symbols, kernel, agent, options.steps):
+            print(f"{instructions / 1e6:10.2f}  {name}")
     if functions:
         print("\nkernel functions, power-on to the container:")
         for name, instructions in functions:

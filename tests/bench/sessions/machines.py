@@ -116,7 +116,7 @@ class OtherGuest:
         self.path = os.path.join(scratch, "counted" if counts else "timed")
         os.makedirs(self.path)
         accelerator = (["-accel", "kvm", "-cpu", "host"] if kvm and not counts else
-                       ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"])
+                       ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,-erms"])
         plugin = ["-plugin", f"{build}/tests/liblive_counts.so,out={counts}"] if counts else []
         ports = [word for name, port in PORTS.items() for word in (
             "-chardev", f"socket,id={name},path={self.path}/{name},server=on,wait=off",

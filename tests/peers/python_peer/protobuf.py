@@ -63,6 +63,12 @@ class Schema:
             elif token == "oneof":
                 _skip(tokens, "{")
                 self._read(tokens, fields)
+            elif token == "map":  # on the wire: a repeated message of key and value
+                key, kind, name, _, number, _ = (next(tokens) for _ in range(6))
+                entry = f"map<{key}, {kind}>"
+                self.messages[entry] = {"key": Field("key", 1, key, False),
+                                        "value": Field("value", 2, kind, False)}
+                fields[name] = Field(name, int(number), entry, True)
             elif token != ";":
                 repeated = token == "repeated"
                 kind = next(tokens) if repeated else token

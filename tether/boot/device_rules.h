@@ -1,0 +1,41 @@
+// Which devices a container may open, whatever nodes it makes for them: a program that the kernel
+// asks about each opening by a process outside of the agent's control group.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "common/result.h"
+
+struct bpf_insn;
+
+namespace tether {
+
+// Character devices.
+struct DeviceRange {
+  uint32_t major = 0;
+  uint32_t first_minor = 0;
+  uint32_t last_minor = UINT32_MAX;
+
+  bool holds(uint32_t of_major, uint32_t of_minor) const {
+    return of_major == major && of_minor >= first_minor && of_minor <= last_minor;
+  }
+};
+
+// The agent's own: ports of links and journal, serial lines, the machine's console.
+std::vector<DeviceRange> agent_devices();
+
+// Lets the group whose id is `agent` do everything. Others may make any node and open what is in
+// `ranges`; with `deny`, may neither make nor open what is in `ranges`, and everything else.
+std::vector<bpf_insn> device_program(uint64_t agent, std::span<const DeviceRange> ranges,
+                                     bool deny);
+
+// For all processes but the agent's own: Docker's devices, or when `privileged` all but the
+// agent's. Lies above the container's group, which cannot take it away.
+common::Status limit_devices(bool privileged);
+
+// From now on nobody, root included, reaches I/O ports or the kernel's memory (lockdown(7)).
+common::Status lock_kernel();
+
+}  // namespace tether

@@ -1,0 +1,85 @@
+#include "tether/link/ssh/channel.h"
+
+#include <algorithm>
+
+namespace tether {
+
+SshChannel::SshChannel(ssh_channel channel) : channel_(channel) {
+  ssh_callbacks_init(&callbacks_);
+  callbacks_.userdata = this;
+  callbacks_.channel_data_function = on_data;
+  callbacks_.channel_eof_function = on_eof;
+  callbacks_.channel_close_function = on_close;
+  ssh_set_channel_callbacks(channel_, &callbacks_);
+}
+
+SshChannel::~SshChannel() {
+  ssh_remove_channel_callbacks(channel_, &callbacks_);
+  ssh_channel_free(channel_);
+}
+
+int SshChannel::on_data(ssh_session, ssh_channel, void* data, uint32_t size, int is_stderr,
+                        void* self) {
+  auto& channel = *static_cast<SshChannel*>(self);
+  if (is_stderr != 0 || channel.over_) return static_cast<int>(size);  // of no interest
+  const size_t taken = std::min<size_t>(size, channel.wants_input());
+  channel.on_input({static_cast<const char*>(data), taken});
+  if (taken < size) channel.held_back_ = true;
+  return static_cast<int>(taken);
+}
+
+void SshChannel::on_eof(ssh_session, ssh_channel, void* self) {
+  static_cast<SshChannel*>(self)->eof_ = true;
+}
+
+void SshChannel::on_close(ssh_session, ssh_channel, void* self) {
+  auto& channel = *static_cast<SshChannel*>(self);
+  if (channel.over_) return;
+  channel.over_ = true;
+  channel.hang_up();
+}
+
+void SshChannel::take_input() {
+  while (held_back_ && wants_input() > 0) {
+    std::string bytes(wants_input(), '\0');
+    const int n = ssh_channel_read_nonblocking(channel_, bytes.data(),
+                                               static_cast<uint32_t>(bytes.size()), 0);
+    if (n <= 0) {
+      held_back_ = false;
+      break;
+    }
+    on_input(std::string_view(bytes).substr(0, static_cast<size_t>(n)));
+  }
+  if (!eof_ || held_back_ || eof_told_) return;
+  eof_told_ = true;
+  on_input_end();
+}
+
+void SshChannel::pump() {
+  if (!over_) take_input();
+  if (!over_) work();
+}
+
+size_t SshChannel::write(std::string_view bytes, bool to_stderr) {
+  const size_t room = ssh_channel_window_size(channel_);
+  const auto size = static_cast<uint32_t>(std::min(bytes.size(), room));
+  if (size == 0) return 0;
+  const int n = to_stderr ? ssh_channel_write_stderr(channel_, bytes.data(), size)
+                          : ssh_channel_write(channel_, bytes.data(), size);
+  return n > 0 ? static_cast<size_t>(n) : 0;
+}
+
+void SshChannel::finish() {
+  if (finished_) return;
+  finished_ = true;
+  ssh_channel_send_eof(channel_);
+}
+
+void SshChannel::close() {
+  if (over_) return;
+  finish();
+  over_ = true;
+  ssh_channel_close(channel_);
+}
+
+}  // namespace tether

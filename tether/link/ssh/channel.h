@@ -1,0 +1,62 @@
+// An open channel of a login. Which there are: session_channel.h, forward_channel.h.
+#pragma once
+
+#include <libssh/callbacks.h>
+#include <libssh/libssh.h>
+#include <poll.h>
+
+#include <string>
+#include <string_view>
+
+namespace tether {
+
+// Owns the library's channel. What its client sends is taken while there is room for it, what does
+// not fit stays with the library, and so closes the client's window.
+class SshChannel {
+ public:
+  static constexpr size_t kMaxHeld = 64 * 1024;  // bytes, in each direction
+
+  explicit SshChannel(ssh_channel channel);
+  virtual ~SshChannel();
+  SshChannel(const SshChannel&) = delete;
+  SshChannel& operator=(const SshChannel&) = delete;
+
+  // Does what can be done now.
+  void pump();
+  // What to wait for beside the client; fd -1: nothing.
+  virtual pollfd waits() const = 0;
+  // The client has gone, without an end that was agreed on.
+  virtual void hang_up() {}
+  bool over() const { return over_; }
+
+ protected:
+  // Bytes of the client's, at most as many as want_input() says.
+  virtual void on_input(std::string_view bytes) = 0;
+  virtual size_t wants_input() const = 0;
+  virtual void on_input_end() = 0;
+  virtual void work() = 0;
+  // How many of the bytes the client took.
+  size_t write(std::string_view bytes, bool to_stderr = false);
+  // Nothing more is sent: half-close, or the channel's end.
+  void finish();
+  void close();
+  ssh_channel channel() const { return channel_; }
+  ssh_channel_callbacks callbacks() { return &callbacks_; }
+
+ private:
+  void take_input();
+  static int on_data(ssh_session, ssh_channel, void* data, uint32_t size, int is_stderr,
+                     void* self);
+  static void on_eof(ssh_session, ssh_channel, void* self);
+  static void on_close(ssh_session, ssh_channel, void* self);
+
+  ssh_channel channel_;
+  ssh_channel_callbacks_struct callbacks_{};
+  bool held_back_ = false;  // the library has bytes that there was no room for
+  bool eof_ = false;        // the client sends nothing more
+  bool eof_told_ = false;
+  bool finished_ = false;
+  bool over_ = false;
+};
+
+}  // namespace tether

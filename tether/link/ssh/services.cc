@@ -1,0 +1,124 @@
+#include "tether/link/ssh/services.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace tether {
+namespace {
+
+constexpr size_t kPiece = 64 * 1024;
+constexpr size_t kIdSize = 16;
+
+void append_varint(std::string& out, size_t value) {
+  for (; value > 0x7fU; value >>= 7U) out += static_cast<char>((value & 0x7fU) | 0x80U);
+  out += static_cast<char>(value);
+}
+
+// How many bytes the number at the beginning takes; 0: it is not all there.
+size_t take_varint(std::string_view bytes, size_t& value) {
+  value = 0;
+  for (size_t i = 0; i < bytes.size() && i < 5; ++i) {
+    const auto byte = static_cast<unsigned char>(bytes[i]);
+    value |= static_cast<size_t>(byte & 0x7fU) << (7 * i);
+    if ((byte & 0x80U) == 0) return i + 1;
+  }
+  return 0;
+}
+
+}  // namespace
+
+bool receive_some(int fd, std::string& bytes) {
+  const size_t before = bytes.size();
+  bytes.resize(before + kPiece);
+  const ssize_t n = ::recv(fd, bytes.data() + before, kPiece, MSG_DONTWAIT);
+  const int why = errno;
+  bytes.resize(before + (n > 0 ? static_cast<size_t>(n) : 0));
+  return n > 0 || (n < 0 && (why == EAGAIN || why == EINTR));
+}
+
+bool send_some(int fd, std::string& bytes) {
+  if (bytes.empty()) return true;
+  const ssize_t n = ::send(fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (n < 0) return errno == EAGAIN || errno == EINTR;
+  bytes.erase(0, static_cast<size_t>(n));
+  return true;
+}
+
+common::UniqueFd SshServices::open(SshAsk service) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return {};
+  common::UniqueFd ours(ends[0]);
+  const common::UniqueFd theirs(ends[1]);
+  auto what = static_cast<char>(service);
+  iovec part{&what, 1};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(rights), &ends[1], sizeof(int));
+  if (::sendmsg(requests_, &message, MSG_NOSIGNAL) < 0) return {};
+  return ours;
+}
+
+void SshServices::news(SshAsk what, std::string_view text) {
+  std::string message(1, static_cast<char>(what));
+  message += common::escape(text).substr(0, kSshMaxText);
+  (void)::send(requests_, message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+std::string SshServices::ask(Request request, std::function<void(const Reply&)> then) {
+  std::string id(kIdSize, '\0');
+  if (::getrandom(id.data(), id.size(), 0) != static_cast<ssize_t>(id.size())) return {};
+  request.set_id(id);
+  if (!control_) control_ = open(SshAsk::kServeControl);
+  const std::string bytes = request.SerializeAsString();
+  if (!request.ParseFromString(bytes)) return {};  // The other end could not either.
+  append_varint(out_, bytes.size());
+  out_ += bytes;
+  if (then) waiting_[id] = std::move(then);
+  return id;
+}
+
+short SshServices::events() const {
+  return static_cast<short>(POLLIN | (out_.empty() ? 0 : POLLOUT));
+}
+
+bool SshServices::receive() {
+  const bool open = receive_some(control_.get(), in_);
+  size_t used = 0;
+  for (;;) {
+    size_t length = 0;
+    const std::string_view rest = std::string_view(in_).substr(used);
+    const size_t head = take_varint(rest, length);
+    if (head == 0 || rest.size() - head < length) break;
+    ::tether::v1::Message message;
+    const bool good = message.ParseFromArray(rest.data() + head, static_cast<int>(length));
+    used += head + length;
+    if (!good || !message.has_reply()) continue;
+    const auto found = waiting_.find(message.reply().id());
+    if (found == waiting_.end()) continue;
+    const auto then = std::move(found->second);
+    waiting_.erase(found);
+    then(message.reply());
+  }
+  in_.erase(0, used);
+  return open;
+}
+
+bool SshServices::pump() {
+  if (!control_) return true;
+  return send_some(control_.get(), out_) && receive();
+}
+
+}  // namespace tether

@@ -1,0 +1,54 @@
+// What a login process gets from the link process: connections of its services, and a place for
+// what people should know.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "common/result.h"
+#include "common/unique_fd.h"
+#include "protocol/control.pb.h"
+#include "tether/link/ssh/ssh_role.h"
+
+namespace tether {
+
+class SshServices {
+ public:
+  using Reply = ::tether::v1::Reply;
+  using Request = ::tether::v1::Request;
+
+  explicit SshServices(int requests) : requests_(requests) {}
+  // A non-blocking socket that is a connection of the service; an invalid one when there is none.
+  common::UniqueFd open(SshAsk service);
+  // An event, with text from whoever is at the door: escaped, cut.
+  void news(SshAsk what, std::string_view text);
+
+  // Asks the control service; gives the request an id, which is returned: empty when it contains
+  // text that is not UTF-8. `then` is called with the reply, from pump(), unless forgotten before.
+  std::string ask(Request request, std::function<void(const Reply&)> then = {});
+  void forget(const std::string& id) { waiting_.erase(id); }
+  // Sends and receives what can be now. False: the link process has gone.
+  bool pump();
+  int fd() const { return control_.get(); }
+  short events() const;
+
+ private:
+  bool receive();
+  int requests_;
+  common::UniqueFd control_;
+  std::string in_;
+  std::string out_;
+  std::map<std::string, std::function<void(const Reply&)>> waiting_;  // by request id
+};
+
+// From a non-blocking socket, at the end of `bytes`. False: it has ended.
+bool receive_some(int fd, std::string& bytes);
+// Takes what was sent out of `bytes`. False: the other end has gone.
+bool send_some(int fd, std::string& bytes);
+
+}  // namespace tether

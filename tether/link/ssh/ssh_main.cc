@@ -1,0 +1,121 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <exception>
+
+#include "common/io.h"
+#include "protocol/config.h"
+#include "tether/link/ssh/login_server.h"
+#include "tether/link/ssh/ssh_role.h"
+#include "tether/session/privileges.h"
+
+namespace tether {
+namespace {
+
+constexpr unsigned kLoginSeconds = 30;
+constexpr size_t kMaxSecrets = 1U << 20U;
+constexpr const char* kEmpty = "/run/empty";
+constexpr uid_t kFirstUser = 0x70000000;  // of a range that no image uses, one for each pid
+
+void on_alarm(int) {
+  static constexpr char kText[] = {static_cast<char>(SshAsk::kRefused),
+                                   'n',
+                                   'o',
+                                   'b',
+                                   'o',
+                                   'd',
+                                   'y',
+                                   ' ',
+                                   'l',
+                                   'o',
+                                   'g',
+                                   'g',
+                                   'e',
+                                   'd',
+                                   ' ',
+                                   'i',
+                                   'n',
+                                   ' ',
+                                   'w',
+                                   'i',
+                                   't',
+                                   'h',
+                                   'i',
+                                   'n',
+                                   ' ',
+                                   '3',
+                                   '0',
+                                   ' ',
+                                   's'};
+  (void)!::send(kSshRequestsFd, kText, sizeof kText, MSG_NOSIGNAL | MSG_DONTWAIT);
+  ::_exit(1);
+}
+
+bool limit(__rlimit_resource which, rlim_t value) {
+  const rlimit both{value, value};
+  return ::setrlimit(which, &both) == 0;
+}
+
+// Leaves nothing to whoever takes this process over but its three descriptors and the network.
+common::Status confine() {
+  if (::mkdir(kEmpty, 0555) != 0 && errno != EEXIST) return common::errno_error("mkdir", kEmpty);
+  if (::chroot(kEmpty) != 0 || ::chdir("/") != 0) return common::errno_error("chroot", kEmpty);
+  const bool limited = limit(RLIMIT_NOFILE, 2 * kSshMaxChannels + 64) && limit(RLIMIT_NPROC, 0) &&
+                       limit(RLIMIT_CORE, 0) && limit(RLIMIT_FSIZE, 0) &&
+                       limit(RLIMIT_AS, rlim_t{256} << 20U);
+  if (!limited) return common::errno_error("limit", "ssh");
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return common::errno_error("no_new_privs");
+  if (const int failed = limit_bounding_set(0); failed != 0) {
+    return common::make_error(failed, "limit", "capabilities");
+  }
+  const uid_t user = kFirstUser + static_cast<uid_t>(::getpid());
+  if (const int failed = become_service(user, 0); failed != 0) {
+    return common::make_error(failed, "become", std::to_string(user));
+  }
+  ::prctl(PR_SET_DUMPABLE, 0);
+  return {};
+}
+
+common::Status serve(SshServices& services) {
+  ASSIGN_OR_RETURN(
+      std::string bytes,
+      common::read_file("/proc/self/fd/" + std::to_string(kSshSecretsFd), kMaxSecrets));
+  ::close(kSshSecretsFd);
+  protocol::pb::Secrets secrets;
+  const bool parsed = secrets.ParseFromString(bytes);
+  ::explicit_bzero(bytes.data(), bytes.size());
+  if (!parsed) return common::make_error(EBADMSG, "parse", "secrets");
+  ssh_init();  // It may want to read files.
+  RETURN_IF_ERROR(confine());
+  ASSIGN_OR_RETURN(SshKey host_key, parse_host_key(secrets.ssh_host_key()));
+  LoginServer server(services, std::move(host_key),
+                     parse_authorized_keys(secrets.ssh_authorized_keys()));
+  server.run(kSshConnectionFd);
+  return {};
+}
+
+}  // namespace
+
+void ssh_main() {
+  ::prctl(PR_SET_DUMPABLE, 0);
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGALRM, on_alarm);
+  ::alarm(kLoginSeconds);
+  for (const int fd : {kSshConnectionFd, kSshRequestsFd}) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  SshServices services(kSshRequestsFd);
+  try {
+    const auto served = serve(services);
+    if (served.has_error()) services.news(SshAsk::kRefused, served.error().message());
+  } catch (const std::exception& escaped) {
+    services.news(SshAsk::kRefused, escaped.what());
+  }
+  ::_exit(0);
+}
+
+}  // namespace tether

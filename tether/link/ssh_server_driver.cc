@@ -1,0 +1,194 @@
+#include "tether/link/ssh_server_driver.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cstring>
+#include <vector>
+
+#include "tether/link/spawn_task.h"
+
+namespace tether {
+namespace {
+
+namespace asio = boost::asio;
+using ErrorCode = boost::system::error_code;
+using serial_transport::Connection;
+using LocalSocket = asio::local::stream_protocol::socket;
+using RequestSocket = asio::posix::stream_descriptor;
+
+constexpr size_t kPiece = 64 * 1024;
+constexpr size_t kMaxServed = kSshMaxChannels + 16;
+
+// One login: its client's connection, the socket to its process, and what that asks for.
+class SshLogin : public std::enable_shared_from_this<SshLogin> {
+ public:
+  SshLogin(SupervisorPort& port, SshServer::Serve serve, std::shared_ptr<Connection> connection,
+           common::UniqueFd wire, common::UniqueFd requests)
+      : port_(port),
+        serve_(std::move(serve)),
+        connection_(std::move(connection)),
+        wire_(connection_->get_executor(), asio::local::stream_protocol(), wire.release()),
+        requests_(connection_->get_executor(), requests.release()) {}
+
+  void start() {
+    const auto executor = connection_->get_executor();
+    const auto on_escape = [self = shared_from_this()] { self->stop(); };
+    spawn_task(executor, "an SSH client's words", up_task(shared_from_this()), on_escape);
+    spawn_task(executor, "an SSH login's words", down_task(shared_from_this()), on_escape);
+    spawn_task(executor, "an SSH login's requests", request_task(shared_from_this()), on_escape);
+  }
+
+ private:
+  static asio::awaitable<void> up_task(std::shared_ptr<SshLogin> self);
+  static asio::awaitable<void> down_task(std::shared_ptr<SshLogin> self);
+  static asio::awaitable<void> request_task(std::shared_ptr<SshLogin> self);
+  bool take_request();
+  void stop();
+
+  SupervisorPort& port_;
+  SshServer::Serve serve_;
+  std::shared_ptr<Connection> connection_;
+  LocalSocket wire_;
+  RequestSocket requests_;
+  std::array<std::weak_ptr<LocalConnection>, kMaxServed> served_;
+  bool gone_ = false;
+};
+
+void SshLogin::stop() {
+  if (std::exchange(gone_, true)) return;
+  connection_->reset();
+  ErrorCode ignored;
+  wire_.close(ignored);
+  requests_.close(ignored);
+}
+
+asio::awaitable<void> SshLogin::up_task(std::shared_ptr<SshLogin> self) {
+  ErrorCode error;
+  auto token = asio::redirect_error(asio::use_awaitable, error);
+  std::vector<char> bytes(kPiece);
+  while (!self->gone_) {
+    const auto room = asio::buffer(bytes);
+    const size_t size = co_await self->connection_->async_read_some(room, token);
+    if (error) break;
+    for (size_t done = 0; done < size && !error;) {
+      const auto rest = asio::buffer(bytes.data() + done, size - done);
+      done += co_await self->wire_.async_write_some(rest, token);
+    }
+    if (error) co_return;  // The process has ended: its last words may still be under way.
+  }
+  // The client is gone: so the process goes, and hangs up on its sessions.
+  ErrorCode ignored;
+  if (self->wire_.is_open()) self->wire_.shutdown(LocalSocket::shutdown_send, ignored);
+}
+
+asio::awaitable<void> SshLogin::down_task(std::shared_ptr<SshLogin> self) {
+  ErrorCode error;
+  auto token = asio::redirect_error(asio::use_awaitable, error);
+  std::vector<char> bytes(kPiece);
+  while (!self->gone_ && !error) {
+    const auto room = asio::buffer(bytes);
+    const size_t size = co_await self->wire_.async_read_some(room, token);
+    for (size_t done = 0; done < size && !error;) {
+      const auto rest = asio::buffer(bytes.data() + done, size - done);
+      done += co_await self->connection_->async_write_some(rest, token);
+    }
+  }
+  // What was written still arrives. Nobody reads any more what comes.
+  self->connection_->shutdown_write();
+  self->connection_->cancel();
+}
+
+// False: there is none now.
+bool SshLogin::take_request() {
+  std::array<char, 1 + kSshMaxText> bytes;
+  iovec part{bytes.data(), bytes.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  const ssize_t n = ::recvmsg(requests_.native_handle(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (n <= 0) {
+    ErrorCode ignored;
+    requests_.close(ignored);
+    return false;
+  }
+  common::UniqueFd fd;
+  if (const cmsghdr* rights = CMSG_FIRSTHDR(&message);
+      rights != nullptr && rights->cmsg_type == SCM_RIGHTS) {
+    int received = -1;
+    std::memcpy(&received, CMSG_DATA(rights), sizeof received);
+    fd.reset(received);
+  }
+  const auto asked = static_cast<SshAsk>(bytes[0]);
+  if (asked == SshAsk::kServeControl || asked == SshAsk::kServeStdio) {
+    const auto place = std::find_if(served_.begin(), served_.end(),
+                                    [](const auto& weak) { return weak.expired(); });
+    if (!fd || place == served_.end()) return true;  // Its other end hears of it.
+    ErrorCode failed;
+    LocalSocket socket(wire_.get_executor());
+    socket.assign(asio::local::stream_protocol(), fd.get(), failed);
+    if (failed) return true;
+    (void)fd.release();
+    auto connection = std::make_shared<LocalConnection>(std::move(socket));
+    *place = connection;
+    serve_(asked, std::move(connection));
+    return true;
+  }
+  if (asked >= SshAsk::kRefused && asked <= SshAsk::kEnded) {
+    LinkHeader header;
+    header.type = LinkType::kSshNews;
+    header.value = static_cast<uint32_t>(asked) - static_cast<uint32_t>(SshAsk::kRefused) + 1;
+    port_.send(header, {bytes.data() + 1, static_cast<size_t>(n) - 1});
+  }
+  return true;
+}
+
+asio::awaitable<void> SshLogin::request_task(std::shared_ptr<SshLogin> self) {
+  ErrorCode error;
+  auto token = asio::redirect_error(asio::use_awaitable, error);
+  while (!self->gone_ && self->requests_.is_open()) {
+    co_await self->requests_.async_wait(RequestSocket::wait_read, token);
+    if (error) co_return;
+    while (self->take_request()) continue;
+  }
+}
+
+}  // namespace
+
+void SshServer::accept(std::shared_ptr<Connection> connection) {
+  if (waiting_.size() >= kMaxWaiting) {
+    return connection->reset(serial_transport::Reason::kTooMany);
+  }
+  LinkHeader header;
+  header.type = LinkType::kSshLogin;
+  header.writer = {++last_, 0};
+  waiting_.emplace(last_, std::move(connection));
+  port_.send(header);
+}
+
+void SshServer::on_message(const LinkHeader& header, std::span<common::UniqueFd> fds) {
+  if (header.type != LinkType::kSshStarted) return;
+  const auto found = waiting_.find(header.writer[0]);
+  if (found == waiting_.end()) return;
+  const auto connection = std::move(found->second);
+  waiting_.erase(found);
+  if (header.value != 0 || fds.size() != 2) {
+    const bool many = header.value == EAGAIN;
+    return connection->reset(many ? serial_transport::Reason::kTooMany
+                                  : serial_transport::Reason::kNoSuchService);
+  }
+  std::make_shared<SshLogin>(port_, serve_, connection, std::move(fds[0]), std::move(fds[1]))
+      ->start();
+}
+
+}  // namespace tether

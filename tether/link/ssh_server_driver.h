@@ -1,0 +1,38 @@
+// The `ssh` service: each connection is given to a login process, which PID 1 starts. What comes
+// and goes is not looked at here.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+
+#include "common/unique_fd.h"
+#include "serial-transport/connection.h"
+#include "tether/link/connection_pump_driver.h"
+#include "tether/link/ssh/ssh_role.h"
+#include "tether/link/supervisor_port.h"
+
+namespace tether {
+
+// Single-threaded, as its executor. Logins outlive it until their connections end.
+class SshServer {
+ public:
+  static constexpr size_t kMaxWaiting = 32;
+  // Makes a stream socket of a login process's a connection of the service asked for.
+  using Serve = std::function<void(SshAsk, std::shared_ptr<LocalConnection>)>;
+
+  SshServer(SupervisorPort& port, Serve serve) : port_(port), serve_(std::move(serve)) {}
+  void accept(std::shared_ptr<serial_transport::Connection> connection);
+  // kSshStarted; others are ignored.
+  void on_message(const LinkHeader& header, std::span<common::UniqueFd> fds);
+
+ private:
+  SupervisorPort& port_;
+  Serve serve_;
+  std::map<uint64_t, std::shared_ptr<serial_transport::Connection>> waiting_;  // by their kSshLogin
+  uint64_t last_ = 0;
+};
+
+}  // namespace tether

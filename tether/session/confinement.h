@@ -1,0 +1,37 @@
+// What a session's process may do: capabilities, no_new_privileges and a seccomp filter, taken
+// together because their order is the kernel's. All but plan_confinement() is async-signal-safe.
+#pragma once
+
+#include <linux/filter.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "protocol/container_vm.pb.h"
+#include "tether/session/users.h"
+
+namespace tether {
+
+struct Confinement {
+  uint64_t capabilities = 0;  // by bit: what stays in the bounding set, and root has
+  bool no_new_privileges = false;
+  std::span<const sock_filter> filter;  // empty: none. Of the agent's own, or `own_filter`
+  std::vector<sock_filter> own_filter;
+};
+
+// What a Sandbox says. The default filter is the agent's own (vch/machine/seccomp_default.json).
+Confinement plan_confinement(const ::tether::v1::Sandbox& sandbox);
+
+// Becomes the user. Root has the plan's capabilities and anybody else none, but for CAP_SYS_ADMIN
+// where seal() needs it; execve takes that away, since the bounding set does not have it. 0 or an
+// errno.
+int become_confined_user(const User& user, const Confinement& plan);
+
+// The capabilities of one who executes nothing: without what become_confined_user() has kept.
+uint64_t user_capabilities(const User& user, const Confinement& plan);
+
+// no_new_privileges, and the filter: what comes behind it must be allowed by it. 0 or an errno.
+int seal(const Confinement& plan);
+
+}  // namespace tether

@@ -1,0 +1,206 @@
+// A launcher: namespaces, and the clone of each session's process.
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <exception>
+
+#include "common/io.h"
+#include "tether/session/launch.h"
+#include "tether/session/namespaces.h"
+#include "tether/session/report.h"
+#include "tether/session/tools.h"
+#include "tether/session/worker.h"
+
+namespace tether {
+namespace {
+
+using protocol::Stage;
+
+// A file descriptor that we were started with, or none.
+common::UniqueFd given(int fd) {
+  return common::UniqueFd(::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? fd : -1);
+}
+
+// In PID 1's children, in the group and the pid namespace that were chosen. 0: we are it.
+long clone_process(int group, bool new_pid_namespace) {
+  clone_args args{};
+  args.flags = CLONE_PARENT | (new_pid_namespace ? CLONE_NEWPID : 0U);
+  if (group >= 0) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<uint64_t>(group);
+  }
+  return ::syscall(SYS_clone3, &args, sizeof args);
+}
+
+StageError failure(const char* operation, std::string object) {
+  return {Stage::kNamespaces, common::errno_error(operation, std::move(object))};
+}
+
+// ---- One session ----
+
+StageResult<void> launch_one(const common::UniqueFd& join) {
+  const auto spec = read_spec(kLaunchSpecFd);
+  if (spec.has_error()) return spec.error();
+  ::close(kLaunchSpecFd);
+  common::UniqueFd busybox;
+  if (spec->debug_shell()) {
+    auto opened = open_busybox();
+    if (opened.has_error()) return StageError{Stage::kFindProgram, opened.error()};
+    busybox = std::move(*opened);
+  }
+  if (auto done = enter_namespaces(*spec, join, false); done.has_error()) return done;
+  const long pid = clone_process(-1, !join);
+  if (pid < 0) return failure("clone", "process");
+  if (pid == 0) run_session(*spec, busybox.get(), !join);
+  return {};
+}
+
+// ---- Many ----
+
+// The container's group, by a mount of it alone that is read-only: whoever got hold of it in a
+// child could neither climb out nor write.
+common::Result<common::UniqueFd> open_group() {
+  common::UniqueFd group(
+      ::open_tree(AT_FDCWD, kContainerCgroup, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  if (!group) return common::errno_error("open", kContainerCgroup);
+  mount_attr read_only{};
+  read_only.attr_set = MOUNT_ATTR_RDONLY;
+  if (::mount_setattr(group.get(), "", AT_EMPTY_PATH, &read_only, sizeof read_only) != 0) {
+    return common::errno_error("write-protect", kContainerCgroup);
+  }
+  return group;
+}
+
+struct Request {
+  LaunchRequest wanted;
+  std::array<int, kLaunchRequestFds> fds{};
+  size_t count = 0;
+
+  void close() {
+    for (size_t i = 0; i < count; ++i) ::close(fds[i]);
+  }
+};
+
+// False: PID 1 wants no more.
+bool receive(Request& request, int flags) {
+  iovec part{&request.wanted, sizeof request.wanted};
+  alignas(cmsghdr) char control[CMSG_SPACE(kLaunchRequestFds * sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  ssize_t n = 0;
+  do {
+    n = ::recvmsg(kLaunchRequestsFd, &message, flags | MSG_CMSG_CLOEXEC);
+  } while (n < 0 && errno == EINTR);
+  if (n != sizeof request.wanted) return false;
+  const cmsghdr* rights = CMSG_FIRSTHDR(&message);
+  if (rights == nullptr || rights->cmsg_type != SCM_RIGHTS) return false;
+  request.count = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+  std::memcpy(request.fds.data(), CMSG_DATA(rights), request.count * sizeof(int));
+  return request.count >= 2;
+}
+
+// Puts the request's descriptors where a session's process has them, and lets go of all others.
+bool take_places(const Request& request) {
+  bool good = ::dup2(request.fds[0], kLaunchStatusFd) >= 0 &&
+              ::fcntl(kLaunchStatusFd, F_SETFD, FD_CLOEXEC) == 0 &&
+              ::dup2(request.fds[1], kLaunchSpecFd) >= 0;
+  size_t next = 2;
+  for (int fd = 0; fd < 3; ++fd) {
+    if ((request.wanted.stdio >> static_cast<unsigned>(fd) & 1U) == 0) continue;
+    good = good && next < request.count && ::dup2(request.fds[next++], fd) >= 0;
+  }
+  return ::close_range(kLaunchJoinFd + 1, ~0U, 0) == 0 && good;
+}
+
+class Server {
+ public:
+  Server(common::UniqueFd join, common::UniqueFd group)
+      : join_(std::move(join)), group_(std::move(group)) {}
+
+  void serve(const Request& request) {
+    long pid = -1;
+    if (choose(request.wanted.outside != 0)) pid = clone_process(group_.get(), false);
+    if (pid == 0) run(request);
+    if (pid >= 0) return;
+    const bool full = errno == EAGAIN;
+    report_failure(Stage::kNamespaces, errno,
+                   full ? "process (it has as many as it may have)" : "process", request.fds[0]);
+  }
+
+ private:
+  // Whether children land in our own pid namespace or in the container's.
+  bool choose(bool outside) {
+    if (outside == outside_) return true;
+    const common::UniqueFd ours(outside ? static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))
+                                        : -1);
+    if (::setns(outside ? ours.get() : join_.get(), CLONE_NEWPID) != 0) return false;
+    outside_ = outside;
+    return true;
+  }
+
+  [[noreturn]] static void run(const Request& request) {
+    if (!take_places(request)) ::_exit(125);
+    run_spec();
+  }
+
+  common::UniqueFd join_;
+  common::UniqueFd group_;
+  bool outside_ = false;
+};
+
+StageResult<void> serve_all(common::UniqueFd join) {
+  auto group = open_group();
+  if (group.has_error()) return StageError{Stage::kCgroup, group.error()};
+  {
+    const auto spec = read_spec(kLaunchSpecFd);
+    if (spec.has_error()) return spec.error();
+    if (auto done = enter_namespaces(*spec, join, true); done.has_error()) return done;
+  }
+  // What comes with a request lands above the places that it is moved to.
+  ::fcntl(0, F_DUPFD_CLOEXEC, kLaunchStatusFd);
+  Server server(std::move(join), std::move(*group));
+  for (Request request; receive(request, 0); request = {}) {
+    server.serve(request);
+    request.close();
+  }
+  return {};
+}
+
+// To those who wait for it; who comes later starts another.
+void refuse_all(const StageError& error) {
+  for (Request request; receive(request, MSG_DONTWAIT); request = {}) {
+    report_failure(error, request.fds[0]);
+    request.close();
+  }
+}
+
+}  // namespace
+
+void launcher_main() {
+  // Nothing in the container may look into a process that is not yet the container's.
+  ::prctl(PR_SET_DUMPABLE, 0);
+  ::fcntl(kLaunchStatusFd, F_SETFD, FD_CLOEXEC);
+  try {
+    auto join = given(kLaunchJoinFd);
+    const bool stays = ::fcntl(kLaunchRequestsFd, F_SETFD, FD_CLOEXEC) == 0;
+    const auto done = stays ? serve_all(std::move(join)) : launch_one(join);
+    if (!done.has_error()) ::_exit(0);
+    if (stays) refuse_all(done.error());
+    report_failure(done.error());
+  } catch (const std::exception& escaped) {
+    report_failure(Stage::kInternal, ENOMEM, escaped.what());
+  }
+  ::_exit(0);
+}
+
+}  // namespace tether
