@@ -4,6 +4,7 @@
 
 #include "common/io.h"
 #include "common/scope_guard.h"
+#include "common/utf8.h"
 
 namespace common {
 namespace {
@@ -59,4 +60,15 @@ TEST(ScopeGuard, RunsUnlessDismissed) {
 }
 
 }  // namespace
+TEST(IsUtf8, TakesWhatIsWellFormedAndNothingElse) {
+  for (const char* good :
+       {"", "plain", "\xc3\xa9 \xe2\x82\xac \xf0\x9f\x90\xb3", "\xc2\x9b", "\x1b"}) {
+    EXPECT_TRUE(is_utf8(good)) << good;
+  }
+  for (const char* bad :
+       {"\xff", "\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "a\x80"}) {
+    EXPECT_FALSE(is_utf8(bad)) << escape(bad);
+  }
+}
+
 }  // namespace common

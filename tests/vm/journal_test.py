@@ -93,7 +93,7 @@ class Logs(JournalTest):
     def test_they_are_followed_while_the_container_runs(self):
         name = self.name()
         self.run_detached(name, "busybox", "sh", "-c",
-                          "echo first; trap 'echo caught; exit' TERM; while :; do usleep 50000; done")
+                          "trap 'echo caught; exit' TERM; echo first; while :; do usleep 50000; done")
         with subprocess.Popen([VCH, "logs", "-f", name], stdout=subprocess.PIPE) as follower:
             self.assertEqual(follower.stdout.readline(), b"first\n")
             self.assert_ended(vch("stop", name), 0)

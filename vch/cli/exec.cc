@@ -45,6 +45,7 @@ Result<tether::v1::Request> make_request(const Flags& flags) {
   for (const std::string& entry : env) session.add_env(entry);
   session.set_working_dir(flags.working_dir);
   session.set_user(flags.user);
+  RETURN_IF_ERROR(check_text(session));
   session.set_tty(flags.tty);
   session.set_open_stdin(flags.interactive);
   if (flags.tty && !flags.detach) {

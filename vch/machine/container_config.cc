@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <charconv>
 #include <cstdlib>
 
 #include "common/io.h"
+#include "common/utf8.h"
 
 namespace vch {
 namespace {
@@ -156,6 +158,20 @@ Status set_log_policy(ContainerVm& config, const std::string& text) {
 
 }  // namespace
 
+Status check_text(const tether::v1::Session& session) {
+  const auto check = [](const auto& texts, const char* what) -> Status {
+    for (const std::string& text : texts) {
+      if (!common::is_utf8(text)) {
+        return make_error(EINVAL, what, "'" + text + "'", "want UTF-8, nothing else is carried");
+      }
+    }
+    return {};
+  };
+  RETURN_IF_ERROR(check(session.argv(), "command"));
+  RETURN_IF_ERROR(check(session.env(), "environment"));
+  return check(std::array{session.working_dir(), session.user()}, "-w or -u");
+}
+
 Result<std::vector<std::string>> collect_env(const std::vector<std::string>& env_files,
                                              const std::vector<std::string>& env) {
   std::vector<std::string> out;
@@ -271,6 +287,7 @@ Result<ContainerVm> make_container_config(const ImageConfig& image, const RunOpt
                       "want an absolute path");
   }
   session->set_user(options.user.value_or(image.user));
+  RETURN_IF_ERROR(check_text(*session));
   session->set_tty(options.tty);
   session->set_open_stdin(options.open_stdin);
   session->set_init(options.init);

@@ -39,6 +39,10 @@ common::Result<protocol::pb::ContainerVm> make_container_config(const ImageConfi
                                                                 const RunOptions& options,
                                                                 const std::string& id);
 
+// The schema's texts are UTF-8, as Docker's are: EINVAL names a word of the command or an
+// environment entry that is not.
+common::Status check_text(const tether::v1::Session& session);
+
 // `env_files`, then `env`, as in RunOptions: what they set, without an image. A variable that the
 // caller does not have either is left out.
 common::Result<std::vector<std::string>> collect_env(const std::vector<std::string>& env_files,

@@ -57,6 +57,13 @@ TEST(Command, MissingEverywhereIsRefused) {
   EXPECT_EQ(argv_of({}, {})[1], "no command: the image has none; name one behind the image");
 }
 
+TEST(Command, ThatIsNotUtf8IsNamed) {
+  RunOptions options;
+  options.arguments = {"printf", "\xff"};
+  EXPECT_EQ(argv_of({}, options)[1],
+            "command '\\xff': Invalid argument (want UTF-8, nothing else is carried)");
+}
+
 TEST(Environment, IsTheImagesOverlaidByFilesThenFlags) {
   ImageConfig image;
   image.env = {"A=image", "B=image", "C=image", "D=image"};
@@ -72,6 +79,9 @@ TEST(Environment, IsTheImagesOverlaidByFilesThenFlags) {
 
 TEST(Environment, BadEntriesAreNamedWithTheirPlace) {
   RunOptions options;
+  options.env = {"A=\xc3"};
+  EXPECT_EQ(env_of({}, options)[1],
+            "environment 'A=\\xc3': Invalid argument (want UTF-8, nothing else is carried)");
   options.env = {"=x"};
   EXPECT_EQ(env_of({}, options)[1],
             "environment -e '=x': Invalid argument (no variable name before '=')");
