@@ -1,4 +1,5 @@
-"""check-config on a tree of a few options, what an update must not do silently; name-trace on a few lines."""
+"""What a build says of an update; check-config on a tree of a few options, what an update must not do silently;
+name-trace on a few lines."""
 
 import os
 import subprocess
@@ -50,6 +51,45 @@ class CheckConfig(unittest.TestCase):
 
     def test_reads_no_option_in_a_comment(self):
         self.assertEqual(self.check("# CONFIG_NET=y would do\n# as CONFIG_OLD did\n", ""), (0, []))
+
+
+class Updates(unittest.TestCase):
+    """`build` is a script; its function is taken out of it as it stands."""
+
+    REPORT = ("say() { echo \"$*\" >&2; }; cache=$1; cd \"$2\"; "
+              "eval \"$(sed -n '/^report_changes() {/,/^}/p' \"$3\")\"; report_changes")
+
+    def report(self, last, now):
+        with tempfile.TemporaryDirectory() as scratch:
+            for name, text in (("last-config", last), (".config", now)):
+                if text is not None:
+                    with open(os.path.join(scratch, name), "w", encoding="ascii") as file:
+                        file.write(text)
+            done = subprocess.run(["bash", "-euo", "pipefail", "-c", self.REPORT, "bash", scratch, scratch,
+                                   os.path.join(HERE, "build")],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=True)
+            self.assertEqual(done.stdout, "")
+            return done.stderr.splitlines()
+
+    def test_each_option_that_came_went_or_changed_is_told(self):
+        said = self.report("CONFIG_A=y\nCONFIG_B=y\nCONFIG_C=1\n# CONFIG_E is not set\n",
+                           "CONFIG_B=y\nCONFIG_C=2\nCONFIG_D=y\n# CONFIG_F is not set\n")
+        self.assertEqual(sorted(said[:-1]), ["+ CONFIG_C=2", "+ CONFIG_D=y", "- CONFIG_A=y", "- CONFIG_C=1"])
+        self.assertIn("what changed in the configuration", said[-1])
+
+    def test_without_a_change_or_a_kernel_before_nothing_is_said(self):
+        self.assertEqual(self.report("CONFIG_B=y\nCONFIG_A=y\n", "CONFIG_A=y\nCONFIG_B=y\n"), [])
+        self.assertEqual(self.report(None, "CONFIG_A=y\n"), [])
+
+    def test_one_line_names_the_source(self):
+        root = os.path.dirname(HERE)
+        naming = []
+        for name in ("bootstrap-kernel/build", "bootstrap-kernel/CMakeLists.txt", "bootstrap-kernel/install",
+                     "scripts/setup"):
+            with open(os.path.join(root, name), encoding="utf-8") as file:
+                naming += [f"{name}: {line.strip()}" for line in file if "linux-source-6" in line]
+        self.assertEqual(len(naming), 1, naming)
+        self.assertRegex(naming[0], r"^bootstrap-kernel/build: SOURCE=linux-source-[0-9.]+$")
 
 
 class NameTrace(unittest.TestCase):

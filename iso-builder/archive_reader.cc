@@ -12,8 +12,6 @@ namespace {
 
 using Reader = std::unique_ptr<archive, int (*)(archive*)>;
 
-constexpr size_t kIsoBlock = 2048;
-
 common::Error damaged(const Reader& reader, const std::string& name) {
   const char* why = archive_error_string(reader.get());
   return {{}, "read", name, why != nullptr ? why : "damaged"};
@@ -36,8 +34,10 @@ common::Result<std::string> content(const Reader& reader, const std::string& nam
   }
 }
 
-common::Result<ArchiveFiles> read_wanted(const Reader& reader, const std::string& name,
-                                         const std::vector<WantedFile>& wanted) {
+// `wanted` gives the limit of each file that is asked for; 0 skips it.
+template <typename Wanted>
+common::Result<ArchiveFiles> read_files(const Reader& reader, const std::string& name,
+                                        const Wanted& wanted) {
   ArchiveFiles files;
   for (;;) {
     archive_entry* entry = nullptr;
@@ -46,28 +46,22 @@ common::Result<ArchiveFiles> read_wanted(const Reader& reader, const std::string
     if (result < ARCHIVE_WARN) return damaged(reader, name);
     const char* path = archive_entry_pathname(entry);
     if (path == nullptr || archive_entry_filetype(entry) != AE_IFREG) continue;
+    const std::string own(path);
+    const size_t limit = wanted(own);
+    if (limit == 0) continue;
+    ASSIGN_OR_RETURN(files[own], content(reader, name, {own, limit}));
+  }
+}
+
+auto listed(const std::vector<WantedFile>& wanted) {
+  return [&wanted](const std::string& path) {
     const auto match = std::find_if(wanted.begin(), wanted.end(),
                                     [&](const WantedFile& file) { return file.path == path; });
-    if (match == wanted.end()) continue;
-    ASSIGN_OR_RETURN(files[std::string(match->path)], content(reader, name, *match));
-  }
+    return match == wanted.end() ? 0 : match->limit;
+  };
 }
 
-}  // namespace
-
-common::Result<ArchiveFiles> read_iso_files(const std::string& path,
-                                            const std::vector<WantedFile>& wanted) {
-  const Reader reader(archive_read_new(), archive_read_free);
-  archive_read_support_format_iso9660(reader.get());
-  if (archive_read_open_filename(reader.get(), path.c_str(), kIsoBlock * 32) != ARCHIVE_OK) {
-    return damaged(reader, path);
-  }
-  return read_wanted(reader, path, wanted);
-}
-
-common::Result<ArchiveFiles> read_archive_memory(std::string_view bytes, const std::string& name,
-                                                 const std::vector<WantedFile>& wanted) {
-  const Reader reader(archive_read_new(), archive_read_free);
+common::Status open_cpio(const Reader& reader, std::string_view bytes, const std::string& name) {
   archive_read_support_format_cpio(reader.get());
   // Those inside the library; "all" would also start programs.
   archive_read_support_filter_lz4(reader.get());
@@ -76,7 +70,33 @@ common::Result<ArchiveFiles> read_archive_memory(std::string_view bytes, const s
   if (archive_read_open_memory(reader.get(), bytes.data(), bytes.size()) != ARCHIVE_OK) {
     return damaged(reader, name);
   }
-  return read_wanted(reader, name, wanted);
+  return {};
+}
+
+}  // namespace
+
+common::Result<ArchiveFiles> read_iso_memory(std::string_view bytes, const std::string& name,
+                                             const std::vector<WantedFile>& wanted) {
+  const Reader reader(archive_read_new(), archive_read_free);
+  archive_read_support_format_iso9660(reader.get());
+  if (archive_read_open_memory(reader.get(), bytes.data(), bytes.size()) != ARCHIVE_OK) {
+    return damaged(reader, name);
+  }
+  return read_files(reader, name, listed(wanted));
+}
+
+common::Result<ArchiveFiles> read_archive_memory(std::string_view bytes, const std::string& name,
+                                                 const std::vector<WantedFile>& wanted) {
+  const Reader reader(archive_read_new(), archive_read_free);
+  RETURN_IF_ERROR(open_cpio(reader, bytes, name));
+  return read_files(reader, name, listed(wanted));
+}
+
+common::Result<ArchiveFiles> read_whole_archive(std::string_view bytes, const std::string& name,
+                                                size_t limit) {
+  const Reader reader(archive_read_new(), archive_read_free);
+  RETURN_IF_ERROR(open_cpio(reader, bytes, name));
+  return read_files(reader, name, [limit](const std::string&) { return limit; });
 }
 
 }  // namespace iso_builder

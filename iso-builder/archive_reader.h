@@ -1,4 +1,4 @@
-// Chosen files out of an ISO 9660 image or a cpio archive, by libarchive.
+// Files out of an ISO 9660 image or a cpio archive, by libarchive.
 #pragma once
 
 #include <cstddef>
@@ -19,10 +19,13 @@ struct WantedFile {
 using ArchiveFiles = std::map<std::string, std::string, std::less<>>;
 
 // The content of those wanted regular files that are there. EFBIG when one exceeds its limit; an
-// error with libarchive's words when the archive is damaged.
-common::Result<ArchiveFiles> read_iso_files(const std::string& path,
-                                            const std::vector<WantedFile>& wanted);
+// error with libarchive's words when the archive is damaged. `name` stands in the error.
+common::Result<ArchiveFiles> read_iso_memory(std::string_view bytes, const std::string& name,
+                                             const std::vector<WantedFile>& wanted);
 common::Result<ArchiveFiles> read_archive_memory(std::string_view bytes, const std::string& name,
                                                  const std::vector<WantedFile>& wanted);
+// All regular files of a plain or compressed cpio archive, of at most `limit` bytes each.
+common::Result<ArchiveFiles> read_whole_archive(std::string_view bytes, const std::string& name,
+                                                size_t limit);
 
 }  // namespace iso_builder

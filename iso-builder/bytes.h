@@ -1,7 +1,8 @@
-// Little-endian numbers inside a file's content.
+// Little-endian numbers inside a file's content, and the filling up of it.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace iso_builder {
@@ -16,5 +17,26 @@ T little_endian(std::string_view bytes, size_t offset) {
   }
   return value;
 }
+
+// The bytes of a number, lowest first.
+template <typename T>
+std::string le_bytes(T value) {
+  std::string out(sizeof(T), '\0');
+  for (size_t i = 0; i < sizeof(T); ++i) {
+    out[i] = static_cast<char>(static_cast<uint64_t>(value) >> (8 * i));
+  }
+  return out;
+}
+
+// Overwrites what is at `offset`; `bytes` must reach that far.
+template <typename T>
+void put_le(std::string& bytes, size_t offset, T value) {
+  bytes.replace(offset, sizeof(T), le_bytes(value));
+}
+
+constexpr size_t round_up(size_t size, size_t step) { return (size + step - 1) / step * step; }
+
+// Zeros up to a multiple of `step`.
+inline void fill_up(std::string& bytes, size_t step) { bytes.resize(round_up(bytes.size(), step)); }
 
 }  // namespace iso_builder

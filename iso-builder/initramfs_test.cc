@@ -32,25 +32,61 @@ std::vector<std::string> listing(const std::string& cpio) {
 
 TEST(Initramfs, HoldsTheAgentAndTheNodesItNeedsFirst) {
   EXPECT_THAT(
-      listing(make_initramfs("agent", "", 7)),
+      listing(*make_initramfs({"agent", ""}, 7)),
       ::testing::ElementsAre("dev 040755 0,0 7", "dev/console 020600 5,1 7",
                              "dev/null 020666 1,3 7", "init 100755 0,0 7", "proc 040555 0,0 7",
                              "run 040755 0,0 7", "sys 040555 0,0 7", "TRAILER!!! 000000 0,0 0"));
 }
 
-TEST(Initramfs, HoldsBusyboxWhenThereIsOne) {
-  const std::string raw = make_initramfs("agent", "box", 7);
-  EXPECT_THAT(listing(raw), ::testing::Contains("tools/busybox 100755 0,0 7"));
+TEST(Initramfs, HoldsBusyboxWhenThereIsOneReadyForHooksAndPackedOtherwise) {
+  const std::string hook = "tools/hooks/early/1", box(100000, 'b');
+  for (const bool hooks : {false, true}) {
+    InitramfsContents contents{"agent", box};
+    if (hooks) contents.files[hook] = "h";
+    const std::string raw = *make_initramfs(contents, 7);
+    EXPECT_THAT(listing(raw), ::testing::Contains(hooks ? "tools/busybox 100755 0,0 7"
+                                                        : "tools/busybox.lz4 100644 0,0 7"));
+    EXPECT_EQ(raw.size() > box.size(), hooks);
+    const auto read = read_initramfs(raw, "x");
+    ASSERT_TRUE(read.has_value()) << read.error().message();
+    EXPECT_EQ(read->agent, "agent");
+    EXPECT_EQ(read->busybox, box);
+    EXPECT_EQ(read->files, contents.files);
+  }
+}
+
+TEST(Initramfs, WhatIsPackedAndDamagedIsRefusedByName) {
+  const std::string packed = *compress_lz4_legacy(std::string(1000, 'b'));
+  EXPECT_EQ(*unpack_lz4_legacy(packed, "x"), std::string(1000, 'b'));
+  for (const std::string& bad :
+       {packed.substr(1), packed.substr(0, packed.size() - 1), packed + "x"}) {
+    EXPECT_THAT(unpack_lz4_legacy(bad, "/iso").error().message(),
+                HasSubstr("unpack /iso: damaged"));
+  }
+}
+
+TEST(Initramfs, HoldsFurtherFilesBelowTheirFoldersAndHooksCanBeExecuted) {
+  const InitramfsContents contents{
+      "agent",
+      "",
+      {{"lib/firmware/a/b.bin", "b"}, {"tools/ca", "c"}, {"tools/hooks/early/1", "h"}}};
+  const std::string raw = *make_initramfs(contents, 7);
+  const auto lines = listing(raw);
+  const std::vector<std::string> tail(lines.begin() + 7, lines.end() - 1);
+  EXPECT_THAT(tail, ::testing::ElementsAre(
+                        "lib 040755 0,0 7", "lib/firmware 040755 0,0 7",
+                        "lib/firmware/a 040755 0,0 7", "lib/firmware/a/b.bin 100644 0,0 7",
+                        "tools 040755 0,0 7", "tools/ca 100644 0,0 7", "tools/hooks 040755 0,0 7",
+                        "tools/hooks/early 040755 0,0 7", "tools/hooks/early/1 100755 0,0 7"));
   const auto read = read_initramfs(raw, "x");
   ASSERT_TRUE(read.has_value()) << read.error().message();
-  EXPECT_EQ(read->agent, "agent");
-  EXPECT_EQ(read->busybox, "box");
+  EXPECT_EQ(read->files, contents.files);
 }
 
 TEST(Initramfs, TheAgentComesBackPlainAndCompressed) {
   std::string agent(20U << 20U, 'a');  // three blocks
   for (size_t i = 0; i < agent.size(); i += 1021) agent[i] = static_cast<char>(i);
-  const std::string raw = make_initramfs(agent, "", 0);
+  const std::string raw = *make_initramfs({agent, ""}, 0);
   const auto packed = compress_lz4_legacy(raw);
   ASSERT_TRUE(packed.has_value());
   EXPECT_LT(packed->size(), raw.size() / 4);
@@ -63,17 +99,17 @@ TEST(Initramfs, TheAgentComesBackPlainAndCompressed) {
 }
 
 TEST(Initramfs, ADamagedOneIsRefusedByName) {
-  const auto packed = compress_lz4_legacy(make_initramfs(std::string(100000, 'a'), "", 0));
+  const auto packed = compress_lz4_legacy(*make_initramfs({std::string(100000, 'a'), ""}, 0));
   EXPECT_THAT(read_initramfs(packed->substr(0, 100), "/iso").error().message(),
               HasSubstr("read /iso: "));
-  std::string other = make_initramfs("a", "", 0);
+  std::string other = *make_initramfs({"a", ""}, 0);
   other.replace(other.find("init"), 4, "inix");
   EXPECT_THAT(read_initramfs(other, "/iso").error().message(),
               HasSubstr("initramfs /iso: holds no /init"));
 }
 
 TEST(ArchiveReader, AFileBeyondItsLimitIsRefused) {
-  const auto files = read_archive_memory(make_initramfs(std::string(1000, 'a'), "", 0), "/iso",
+  const auto files = read_archive_memory(*make_initramfs({std::string(1000, 'a'), ""}, 0), "/iso",
                                          {{kAgentPath, 999}});
   ASSERT_TRUE(files.has_error());
   EXPECT_THAT(files.error().message(), HasSubstr("init exceeds 999 bytes"));

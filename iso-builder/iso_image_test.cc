@@ -12,6 +12,7 @@
 
 #include "common/io.h"
 #include "iso-builder/test_images.h"
+#include "iso-builder/unified_image.h"
 
 namespace iso_builder {
 namespace {
@@ -103,6 +104,53 @@ std::set<time_t> times_in(const std::string& iso) {
     }
   }
   return times;
+}
+
+TEST_F(IsoImage, OneThatStartsByUefiHoldsKernelAndInitramfsOnce) {
+  inputs_.kernel = file("efi-kernel", small_efi_kernel());
+  inputs_.efi_stub = file("stub", small_stub());
+  build();
+  const auto iso = read_iso(iso_);
+  ASSERT_TRUE(iso.has_value()) << iso.error().message();
+  EXPECT_EQ(iso->found.kernel.sha256, sha256_hex(small_efi_kernel()));
+  EXPECT_EQ(iso->found.efi_stub.sha256, sha256_hex(*plain_stub(small_stub(), "")));
+  EXPECT_THAT(verify({inputs_.kernel, inputs_.agent, nullptr}), ElementsAre());
+  const std::string bytes = *common::read_file(iso_);
+  const std::string mark = "6.1.0-test";
+  const size_t first = bytes.find(mark);
+  // Beside the kernel only the two lists of contents know its version.
+  size_t count = 0;
+  for (size_t at = first; at != std::string::npos; at = bytes.find(mark, at + 1)) ++count;
+  EXPECT_EQ(count, 3U);
+  // The boot catalog's second platform is UEFI, and the partition table has its type.
+  EXPECT_EQ(bytes.substr(21 * 2048 + 64, 2), "\x91\xef");
+  EXPECT_EQ(bytes[446 + 16 + 4], '\xef');
+}
+
+TEST_F(IsoImage, AByteThatNoPartAccountsForIsADifference) {
+  build();
+  std::string bytes = *common::read_file(iso_);
+  bytes[500] = 'x';  // behind the partitions
+  file("out.iso", bytes);
+  EXPECT_THAT(verify(), ElementsAre(HasSubstr("layout: byte 500 is not what these parts make")));
+}
+
+TEST_F(IsoImage, ADiskIsTheIsoFilledUp) {
+  build();
+  auto image = load_boot_image(inputs_);
+  ASSERT_TRUE(image.has_value());
+  const auto parts = make_parts(*image, "k");
+  const auto disk = make_output(*image, *parts, Format::kDisk, "k");
+  ASSERT_TRUE(disk.has_value()) << disk.error().message();
+  EXPECT_EQ(disk->size() % (1U << 20U), 0U);
+  EXPECT_TRUE(disk->starts_with(*common::read_file(iso_)));
+  file("out.iso", *disk);
+  EXPECT_THAT(verify(), ElementsAre());
+  image->disk_loader.clear();
+  EXPECT_THAT(make_output(*image, *parts, Format::kDisk, "k").error().message(),
+              HasSubstr("no loader for disks"));
+  EXPECT_THAT(make_output(*image, *parts, Format::kUki, "k").error().message(),
+              HasSubstr("CONFIG_EFI_STUB"));
 }
 
 TEST_F(IsoImage, EveryTimeInItIsTheOneGiven) {

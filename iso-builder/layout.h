@@ -11,11 +11,18 @@ inline constexpr std::string_view kManifestPath = "tether/manifest.json";
 inline constexpr std::string_view kLoaderPath = "isolinux/isolinux.bin";
 inline constexpr std::string_view kLoaderModulePath = "isolinux/ldlinux.c32";
 inline constexpr std::string_view kLoaderConfigPath = "isolinux/isolinux.cfg";
-inline constexpr std::string_view kBootCatalogPath = "isolinux/boot.cat";
+inline constexpr std::string_view kSbomPath = "tether/sbom.spdx.json";
+inline constexpr std::string_view kStubPath = "tether/uefi.stub";
 // In the initramfs.
 inline constexpr std::string_view kAgentPath = "init";
 inline constexpr std::string_view kToolsPath = "tools";
 inline constexpr std::string_view kBusyboxPath = "tools/busybox";
+inline constexpr std::string_view kPackedBusyboxPath = "tools/busybox.lz4";
+// What image builders add. The agent reads these.
+inline constexpr std::string_view kDefaultConfigPath = "tools/config";
+inline constexpr std::string_view kAuthoritiesPath = "tools/authorities.pem";
+inline constexpr std::string_view kHooksPath = "tools/hooks/";  // STAGE/NAME
+inline constexpr std::string_view kFirmwarePath = "lib/firmware/";
 
 // Bounds of what is read into memory: ten times what anybody packs.
 inline constexpr size_t kMaxKernelBytes = size_t{64} << 20U;

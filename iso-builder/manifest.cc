@@ -2,6 +2,7 @@
 
 #include <mbedtls/sha256.h>
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 
@@ -60,6 +61,27 @@ void compare_part(std::vector<std::string>& lines, const std::string& what, cons
   compare(lines, what + " sha256", recorded.sha256, found.sha256);
 }
 
+void compare_files(std::vector<std::string>& lines, const std::vector<Part>& recorded,
+                   const std::vector<Part>& found) {
+  const auto named = [](const std::vector<Part>& files, const std::string& path) {
+    return std::find_if(files.begin(), files.end(),
+                        [&](const Part& file) { return file.path == path; });
+  };
+  for (const Part& file : recorded) {
+    const auto other = named(found, file.path);
+    if (other == found.end()) {
+      lines.push_back(file.path + ": recorded, not found");
+    } else {
+      compare_part(lines, file.path, file, *other);
+    }
+  }
+  for (const Part& file : found) {
+    if (named(recorded, file.path) == recorded.end()) {
+      lines.push_back(file.path + ": found, not recorded");
+    }
+  }
+}
+
 }  // namespace
 
 std::string sha256_hex(std::string_view bytes) {
@@ -85,6 +107,13 @@ std::string to_json(const Manifest& manifest) {
       {"agent", part_json(manifest.agent)},
   };
   if (!manifest.busybox.path.empty()) json["busybox"] = part_json(manifest.busybox);
+  for (const Part& file : manifest.files) json["files"].push_back(part_json(file));
+  if (!manifest.efi_stub.path.empty()) json["efi_stub"] = part_json(manifest.efi_stub);
+  if (!manifest.loader.path.empty()) {
+    json["loader"] = part_json(manifest.loader);
+    json["loader_module"] = part_json(manifest.loader_module);
+  }
+  if (manifest.time != 0) json["time"] = manifest.time;
   json["kernel"].update(part_json(manifest.kernel));
   // What was read from a damaged ISO need not be UTF-8.
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
@@ -112,9 +141,21 @@ common::Result<Manifest> parse_manifest(std::string_view json, const std::string
                         fields.text("/initramfs/sha256")};
   manifest.agent = {fields.text("/agent/path"), fields.number("/agent/size"),
                     fields.text("/agent/sha256")};
-  if (root.contains("busybox")) {
-    manifest.busybox = {fields.text("/busybox/path"), fields.number("/busybox/size"),
-                        fields.text("/busybox/sha256")};
+  const auto part = [&fields](const std::string& at) {
+    return Part{fields.text((at + "/path").c_str()), fields.number((at + "/size").c_str()),
+                fields.text((at + "/sha256").c_str())};
+  };
+  if (root.contains("busybox")) manifest.busybox = part("/busybox");
+  if (root.contains("efi_stub")) manifest.efi_stub = part("/efi_stub");
+  if (root.contains("loader")) {
+    manifest.loader = part("/loader");
+    manifest.loader_module = part("/loader_module");
+  }
+  if (root.contains("time")) manifest.time = static_cast<uint32_t>(fields.number("/time"));
+  if (const auto files = root.find("files"); files != root.end() && files->is_array()) {
+    for (size_t i = 0; i < files->size(); ++i) {
+      manifest.files.push_back(part("/files/" + std::to_string(i)));
+    }
   }
   if (!fields.missing().empty()) {
     return common::Error{
@@ -131,6 +172,10 @@ std::vector<std::string> differences(const Manifest& recorded, const Manifest& f
   compare_part(lines, "initramfs", recorded.initramfs, found.initramfs);
   compare_part(lines, "agent", recorded.agent, found.agent);
   compare_part(lines, "busybox", recorded.busybox, found.busybox);
+  compare_part(lines, "loader", recorded.loader, found.loader);
+  compare_part(lines, "loader module", recorded.loader_module, found.loader_module);
+  compare_part(lines, "EFI stub", recorded.efi_stub, found.efi_stub);
+  compare_files(lines, recorded.files, found.files);
   return lines;
 }
 

@@ -24,6 +24,11 @@ struct Manifest {
   Part initramfs;
   Part agent;
   Part busybox;  // without a path: there is none
+  Part loader;   // isolinux.bin and its module, without what an image writes into them
+  Part loader_module;
+  Part efi_stub;            // without a path: it does not start by UEFI
+  std::vector<Part> files;  // what an image builder added to the initramfs, by path
+  uint32_t time = 0;        // of everything in it
 };
 
 std::string sha256_hex(std::string_view bytes);

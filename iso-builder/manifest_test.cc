@@ -18,7 +18,12 @@ Manifest example() {
           make_part("k", "kernel"),
           make_part("i", "in"),
           make_part("/init", "agent"),
-          make_part("/busybox", "box")};
+          make_part("/busybox", "box"),
+          make_part("l", "loader"),
+          make_part("m", "module"),
+          make_part("s", "stub"),
+          {make_part("/tools/a", "a"), make_part("/tools/b", "b")},
+          7};
 }
 
 TEST(Manifest, ComesBackFromItsJson) {
@@ -27,6 +32,8 @@ TEST(Manifest, ComesBackFromItsJson) {
   EXPECT_THAT(differences(example(), *parsed), ElementsAre());
   EXPECT_EQ(parsed->builder, "tether-iso 1");
   EXPECT_EQ(parsed->agent.path, "/init");
+  EXPECT_EQ(parsed->efi_stub.sha256, sha256_hex("stub"));
+  EXPECT_EQ(parsed->time, 7U);
 }
 
 TEST(Manifest, DigestsAreSha256) {
@@ -67,6 +74,14 @@ TEST(Manifest, EachDifferenceIsNamed) {
   EXPECT_THAT(
       differences(example(), other),
       ElementsAre("command line: recorded 'quiet', found 'loud'", HasSubstr("kernel sha256")));
+}
+
+TEST(Manifest, AnAddedFileThatIsMissingNewOrChangedIsNamed) {
+  Manifest other = example();
+  other.files = {make_part("/tools/b", "B"), make_part("/tools/c", "c")};
+  EXPECT_THAT(differences(example(), other),
+              ElementsAre("/tools/a: recorded, not found", HasSubstr("/tools/b sha256: recorded"),
+                          "/tools/c: found, not recorded"));
 }
 
 }  // namespace

@@ -28,7 +28,11 @@ std::string report_table(const std::string& path, const IsoContents& iso) {
   if (!found.busybox.path.empty()) {
     out += row("busybox", found.busybox.size, found.busybox.sha256, found.busybox.path);
   }
-  out += "\ncommand line: " + common::escape(found.command_line) + "\n";
+  for (const Part& file : found.files) out += row("added", file.size, file.sha256, file.path);
+  out += std::string("\nboots by:     BIOS from CD") +
+         (iso.image.disk_loader.empty() ? "" : " and disk") +
+         (found.efi_stub.path.empty() ? "" : ", UEFI from CD and disk") + "\n";
+  out += "command line: " + common::escape(found.command_line) + "\n";
   out += "built by:     " + common::escape(iso.recorded.builder) + "\n";
   if (!differences(iso.recorded, found).empty()) {
     out += "The contents are not what the manifest records: see `tether-iso verify`.\n";

@@ -32,6 +32,33 @@ inline std::string small_kernel(const std::string& version = "6.1.0-test (x@y) #
   return bytes;
 }
 
+// The headers of an EFI program with one section, ".text" of "code", at byte 512.
+inline std::string small_stub() {
+  std::string bytes(1024, '\0');
+  bytes.replace(0, 2, "MZ");
+  put_at<uint32_t>(bytes, 0x3c, 0x80);
+  bytes.replace(0x80, 4, std::string("PE\0\0", 4));
+  put_at<uint16_t>(bytes, 0x86, 1);
+  put_at<uint16_t>(bytes, 0x94, 240);
+  const size_t table = 0x80 + 24 + 240;
+  bytes.replace(table, 5, ".text");
+  put_at<uint32_t>(bytes, table + 8, 4);
+  put_at<uint32_t>(bytes, table + 12, 0x1000);
+  put_at<uint32_t>(bytes, table + 16, 512);
+  put_at<uint32_t>(bytes, table + 20, 512);
+  bytes.replace(512, 4, "code");
+  return bytes;
+}
+
+// A kernel that is an EFI program as well.
+inline std::string small_efi_kernel() {
+  std::string bytes = small_kernel();
+  bytes.replace(0, 2, "MZ");
+  put_at<uint32_t>(bytes, 0x3c, 0x80);
+  bytes.replace(0x80, 4, std::string("PE\0\0", 4));
+  return bytes;
+}
+
 // One segment, and with `loader` a second that asks for it.
 inline std::string small_agent(const std::string& loader = {}) {
   Elf64_Ehdr header{};

@@ -12,6 +12,8 @@ namespace {
 constexpr int kMaxLinks = 8;
 constexpr uint32_t kMostName = 255;
 constexpr uint32_t kLastUart = 3;
+constexpr int kMostRepairs = 128;
+constexpr size_t kMostRepair = 1024;
 
 // It becomes a line of /etc/hosts, where a blank or a newline would be another name or entry.
 bool good_hostname(std::string_view name) {
@@ -60,9 +62,27 @@ void check_link(const pb::Link& link, const std::string& field, Problems& out) {
   }
 }
 
+void check_security(const pb::ContainerVm& config, Problems& out) {
+  for (int i = 0; i < config.links_size(); ++i) {
+    const auto security = config.links(i).security();
+    if (security != pb::Link::PROOF && security != pb::Link::SSH) {
+      out.refuse(element("links", i) + ".security",
+                 std::to_string(security) + ", want PROOF or SSH");
+    }
+    out.require(security == config.links(0).security(), element("links", i) + ".security",
+                "another than links[0]'s, want one of all links");
+  }
+  if (!has_secure_link(config) || !config.has_secrets()) return;
+  out.require(!config.secrets().ssh_host_key().empty(), "secrets.ssh_host_key",
+              "empty, links with security SSH need it");
+  out.require(!config.secrets().ssh_link_key().empty(), "secrets.ssh_link_key",
+              "empty, links with security SSH need it");
+}
+
 void check_links(const pb::ContainerVm& config, Problems& out) {
   if (config.links_size() == 0) out.refuse("links", "empty, want at least one");
   if (config.links_size() > kMaxLinks) return out.refuse("links", "more than 8");
+  check_security(config, out);
   std::set<std::string> ports;
   for (int i = 0; i < config.links_size(); ++i) {
     const auto& link = config.links(i);
@@ -83,12 +103,13 @@ void check_links(const pb::ContainerVm& config, Problems& out) {
 }
 
 void check_life(const pb::ContainerVm& config, Problems& out) {
-  const auto& restart = config.restart();
-  if (restart.kind() > pb::RestartPolicy::ALWAYS || restart.kind() < 0) {
-    out.refuse("restart.kind", std::to_string(restart.kind()) + ", want NO, ON_FAILURE or ALWAYS");
+  check_restart_policy(config.restart(), "restart", out);
+  out.require(config.repairs_size() <= kMostRepairs, "repairs", "more than 128");
+  for (int i = 0; i < std::min(config.repairs_size(), kMostRepairs); ++i) {
+    const std::string& repair = config.repairs(i);
+    out.require(repair.size() <= kMostRepair && !has_nul(repair), element("repairs", i),
+                "want at most 1024 bytes without a NUL");
   }
-  out.require(restart.max_retries() == 0 || restart.kind() == pb::RestartPolicy::ON_FAILURE,
-              "restart.max_retries", "given, but restart.kind is not ON_FAILURE");
   const auto policy = config.journal().output_policy();
   if (policy < 0 || policy > pb::DROP) {
     out.refuse("journal.output_policy", std::to_string(policy) + ", want BLOCK or DROP");
@@ -115,6 +136,25 @@ void check_all(const pb::ContainerVm& config, Problems& out) {
 }
 
 }  // namespace
+
+bool has_secure_link(const pb::ContainerVm& config) {
+  return config.links_size() > 0 && config.links(0).security() == pb::Link::SSH;
+}
+
+void check_restart_policy(const pb::RestartPolicy& policy, const std::string& field,
+                          Problems& out) {
+  if (policy.kind() > pb::RestartPolicy::ALWAYS || policy.kind() < 0) {
+    out.refuse(field + ".kind", std::to_string(policy.kind()) + ", want NO, ON_FAILURE or ALWAYS");
+  }
+  out.require(policy.max_retries() == 0 || policy.kind() == pb::RestartPolicy::ON_FAILURE,
+              field + ".max_retries", "given, but " + field + ".kind is not ON_FAILURE");
+}
+
+common::Status check_restart_policy(const pb::RestartPolicy& policy) {
+  Problems problems;
+  check_restart_policy(policy, "restart_policy", problems);
+  return problems.first();
+}
 
 common::Result<pb::ContainerVm> parse_config(std::string_view bytes) {
   if (bytes.size() > kMaxConfigSize) {

@@ -32,9 +32,14 @@ common::Status check_config(const pb::ContainerVm& config);
 // All of them, as many as 64, in the same order and with the same words.
 std::vector<common::Error> config_problems(const pb::ContainerVm& config);
 
+// Whether the links have security SSH.
+bool has_secure_link(const pb::ContainerVm& config);
+
 // The same for one session; `field` is its name in errors.
 common::Status check_session(const pb::Session& session, const std::string& field);
 // Likewise for limits.
 common::Status check_resources(const pb::Resources& resources, const std::string& field);
+// Likewise for what follows the primary's end.
+common::Status check_restart_policy(const pb::RestartPolicy& policy);
 
 }  // namespace protocol

@@ -15,6 +15,7 @@ namespace {
 constexpr size_t kMaxName = 15;  // the kernel's IFNAMSIZ - 1
 constexpr int kMaxEntries = 256;
 constexpr int kMaxPorts = 1024;
+constexpr int kMostServers = 16;
 constexpr uint32_t kLeastMtu = 68;
 constexpr uint32_t kLeastMtu6 = 1280;
 constexpr uint32_t kMostMtu = 65535;
@@ -146,6 +147,12 @@ void NetworkRules::check_interface(const pb::Interface& interface, const std::st
   check_which(interface, field);
   check_addresses(interface, field);
   check_policy(interface, field);
+  if (interface.name_servers_size() > kMostServers) {
+    refuse(field + ".name_servers", std::to_string(interface.name_servers_size()), "at most 16");
+  }
+  for (const std::string& server : interface.name_servers()) {
+    if (!parse_address(server)) refuse(field + ".name_servers", server, "an address");
+  }
   check_routes(interface, field);
 }
 

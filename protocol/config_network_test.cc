@@ -108,6 +108,8 @@ TEST(ConfigNetwork, EachBadFieldIsNamed) {
       {"network.interfaces[0].routes[1]",
        [](auto& n) { *n.mutable_interfaces(0)->add_routes() = n.interfaces(0).routes(0); }},
       {"network.interfaces[1]", [](auto& n) { *n.add_interfaces() = n.interfaces(0); }},
+      {"network.interfaces[0].name_servers",
+       [](auto& n) { n.mutable_interfaces(0)->add_name_servers("dns.example"); }},
       {"network.name_servers", [](auto& n) { n.add_name_servers("dns.example"); }},
       {"network.search", [](auto& n) { n.add_search("two words"); }},
       {"network.resolver_options",

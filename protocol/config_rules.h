@@ -42,5 +42,6 @@ void check_session(const pb::Session& session, const std::string& field, Problem
 void check_network(const pb::Network& network, Problems& out);
 void check_resources(const pb::Resources& resources, const std::string& field, Problems& out);
 void check_sandbox(const pb::Sandbox& sandbox, Problems& out);
+void check_restart_policy(const pb::RestartPolicy& policy, const std::string& field, Problems& out);
 
 }  // namespace protocol

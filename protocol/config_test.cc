@@ -234,6 +234,34 @@ TEST(Config, LinksAndTheJournalAreRefusedByTheirNames) {
   });
 }
 
+TEST(Config, ASecureLinkIsOneOfAllLinksAndHasItsKeys) {
+  auto config = good();
+  config.mutable_links(0)->set_security(pb::Link::SSH);
+  config.mutable_secrets()->set_link_key(std::string(32, 'k'));
+  config.mutable_secrets()->set_ssh_host_key("key");
+  config.mutable_secrets()->set_ssh_link_key("key");
+  EXPECT_TRUE(check_config(config).has_value()) << check_config(config).error().message();
+  EXPECT_TRUE(has_secure_link(config));
+  EXPECT_FALSE(has_secure_link(good()));
+  const auto refused = [&config](auto change) {
+    auto changed = config;
+    change(changed);
+    const auto good = check_config(changed);
+    return good.has_value() ? "nothing" : good.error().object;
+  };
+  EXPECT_EQ("secrets.ssh_host_key",
+            refused([](auto& c) { c.mutable_secrets()->clear_ssh_host_key(); }));
+  EXPECT_EQ("secrets.ssh_link_key",
+            refused([](auto& c) { c.mutable_secrets()->clear_ssh_link_key(); }));
+  EXPECT_EQ("links[1].security",
+            refused([](auto& c) { c.add_links()->mutable_uart()->set_index(1); }));
+  EXPECT_EQ("links[0].security", refused([](auto& c) {
+              c.mutable_links(0)->set_security(static_cast<pb::Link::Security>(2));
+            }));
+  config.clear_secrets();  // as PID 1 sees it
+  EXPECT_TRUE(check_config(config).has_value());
+}
+
 TEST(Config, EveryProblemIsNamedInOneGo) {
   auto config = good();
   config.set_version(0);

@@ -40,7 +40,8 @@ enum class EventKind : uint16_t {
   kSessionExited = 5,   // value: exit code, extra: signal
   kHealth = 6,          // value: Health
   kLinkStarted = 7,     // value: how many times the link process was started
-  kLinkDied = 8,        // value: exit code or 128+signal
+  kLinkDied = 8,        // value: exit code or 128+signal; extra: 1 + the number of the system call
+                        // that it was killed for (SIGSYS), 0: none, or not known
   kPowerOff = 9,
   kOutput = 10,  // value: stream; the payload begins with its u64 offset
   kGap = 11,     // records or bytes could not be written; value: how many records
@@ -54,12 +55,22 @@ enum class EventKind : uint16_t {
   kLimits = 19,      // the limits were changed
   kTrouble = 20,     // the container has run out of something; value: Trouble, text: where
   kSsh = 21,         // somebody at the SSH door; value: SshNews, text: who and why
+  kVolume = 22,      // value: VolumeNews; text: the path in the container, or what was repaired
 };
 
 enum class Health : uint32_t { kNone = 0, kStarting = 1, kHealthy = 2, kUnhealthy = 3 };
-// kProcesses: the text is the limit. Else it is the path where the file system is mounted.
-enum class Trouble : uint32_t { kNone = 0, kSpace = 1, kInodes = 2, kFailed = 3, kProcesses = 4 };
+// kProcesses: the text is the limit; kGuestinfo: why nothing more is written there. Else it is the
+// path where the file system is mounted.
+enum class Trouble : uint32_t {
+  kNone = 0,
+  kSpace = 1,
+  kInodes = 2,
+  kFailed = 3,
+  kProcesses = 4,
+  kGuestinfo = 5
+};
 enum class SshNews : uint32_t { kRefused = 1, kLoggedIn = 2, kEnded = 3 };
+enum class VolumeNews : uint32_t { kAttached = 1, kDetached = 2, kRepaired = 3 };
 enum class SessionState : uint32_t { kCreated = 0, kRunning = 1, kExited = 2, kFailed = 3 };
 
 // The number of the container's own session, in every life; execs and the rest have higher ones.

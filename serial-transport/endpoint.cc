@@ -11,6 +11,7 @@ Endpoint::Endpoint(asio::any_io_executor executor, EndpointOptions options,
     : state_(std::make_shared<EndpointState>(std::move(executor), options, std::move(openers))) {}
 Endpoint::~Endpoint() { state_->close(); }
 void Endpoint::start() { state_->start(); }
+void Endpoint::reopen() { state_->reopen(); }
 void Endpoint::close() { state_->close(); }
 void Endpoint::cancel() { state_->cancel_connects(); }
 bool Endpoint::link_up() const { return state_->core().session_up(); }

@@ -41,6 +41,8 @@ class Endpoint {
 
   // Opens the link now and for ever after, with back-off from 10 ms to 1 s, until close().
   void start();
+  // Gives the byte link up and asks the openers at once: for whoever knows that there is another.
+  void reopen();
   // Ends everything: connections with Reason::kClosed, pending connects too. The peer is told if
   // the link takes it at once.
   void close();

@@ -74,6 +74,12 @@ EndpointState::EndpointState(asio::any_io_executor executor, const EndpointOptio
 
 void EndpointState::start() { keeper_->start(); }
 
+void EndpointState::reopen() {
+  if (closed_) return;
+  if (link_.is_open()) drop_link();
+  keeper_->reopen();
+}
+
 void EndpointState::close() {
   if (closed_) return;
   core_.close();

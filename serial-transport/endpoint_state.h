@@ -23,6 +23,7 @@ class EndpointState : public CoreEvents, public std::enable_shared_from_this<End
                 std::vector<LinkOpener> openers);
 
   void start();
+  void reopen();
   void close();
   void cancel_connects();
   void connect(std::string service, TrafficClass traffic, ConnectHandler handler);

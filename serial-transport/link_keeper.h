@@ -27,6 +27,7 @@ class LinkKeeper : public std::enable_shared_from_this<LinkKeeper> {
   void start();
   void close();
   void lost();    // the link in use is gone
+  void reopen();  // likewise, and there is another now
   void proved();  // both ends have proved themselves on it
   // The link in use brings nothing: is there a better one? Looks twice a second at
   // most.

@@ -49,6 +49,14 @@ void LinkKeeper::lost() {
   retry_later();
 }
 
+// A look that is planned is left alone: it finds a link in use, or comes in time.
+void LinkKeeper::reopen() {
+  if (closed_) return;
+  in_use_.reset();
+  back_off_ = {};
+  search(0);
+}
+
 void LinkKeeper::proved() { back_off_ = {}; }
 
 void LinkKeeper::review() {

@@ -176,6 +176,26 @@ TEST_F(LinkTest, ALinkThatCannotBeOpenedIsTriedAgainWithoutHaste) {
   EXPECT_NE(std::string::npos, guest_->endpoint->trouble().find("/nonexistent/link"));
 }
 
+TEST_F(LinkTest, ALinkGivesWayToAnotherWhereItIsSaidThatThereIsOne) {
+  auto [here, there] = socket_pair();
+  auto next = std::make_shared<UniqueFd>(std::move(here));
+  start_guest({[next]() -> common::Result<Link> {
+    if (!*next) return common::make_error(ENOTCONN, "open", "link");
+    ::fcntl(next->get(), F_SETFL, O_NONBLOCK);
+    return Link(std::move(*next));
+  }});
+  start_host(fd_link(std::move(there)));
+  expect_traffic();
+  auto [again, its_end] = socket_pair();
+  *next = std::move(again);
+  guest_->endpoint->reopen();
+  start_host(fd_link(std::move(its_end)));
+  expect_traffic();
+  guest_->endpoint->reopen();
+  EXPECT_FALSE(guest_->endpoint->link_up());
+  EXPECT_NE(std::string::npos, guest_->endpoint->trouble().find("link"));
+}
+
 TEST_F(LinkTest, ALinkThatEndsAtOnceIsTriedAgainWithoutHaste) {
   auto calls = std::make_shared<int>(0);
   const auto start = std::chrono::steady_clock::now();

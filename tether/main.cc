@@ -1,7 +1,8 @@
 // tether: PID 1 of a containerVM. The same binary, executed again by PID 1, is the link process
 // ("tether link"), the launcher of a session ("tether launch"), who lists processes ("tether top"),
-// who changes limits ("tether limits"), who mounts volumes ("tether volume") and who keeps leases
-// ("tether dhcp").
+// who changes limits ("tether limits"), who mounts volumes ("tether volume"), who keeps leases
+// ("tether dhcp"), who writes name servers ("tether resolver"), who ends thrashing ("tether
+// relieve") and who tells a hypervisor how it goes ("tether guestinfo").
 #include <sys/reboot.h>
 #include <unistd.h>
 
@@ -11,12 +12,15 @@
 #include <string_view>
 
 #include "tether/boot/boot.h"
+#include "tether/boot/guestinfo_main.h"
 #include "tether/boot/online.h"
+#include "tether/boot/thrashing.h"
 #include "tether/boot/volume_main.h"
 #include "tether/link/link_main.h"
 #include "tether/link/ssh/ssh_role.h"
 #include "tether/network/change.h"
 #include "tether/network/dhcp_main.h"
+#include "tether/network/resolver.h"
 #include "tether/session/launch.h"
 #include "tether/session/process_list.h"
 #include "tether/supervisor/supervisor.h"
@@ -78,6 +82,7 @@ tether::JournalWriter* journal_of_last_words = nullptr;
     supervisor.run();
   }
   supervisor.stop_network();
+  supervisor.stop_guestinfo();
   power_off(journal);
 }
 
@@ -96,6 +101,9 @@ int main(int argc, char** argv) {
   if (role == "limits") tether::limits_main();
   if (role == "volume") tether::volume_main();
   if (role == "network") tether::network_change_main();
+  if (role == "guestinfo") tether::guestinfo_main();
+  if (role == "relieve") tether::relieve_main();
+  if (role == "resolver") tether::resolver_main();
   if (role == "--version") {
     std::printf("tether %s\n", tether::kVersion.data());
     return 0;

@@ -104,7 +104,8 @@ class Limits(Running):
         self.assertGreater(int(group(name, "memory.max")[0]), limit + 240 * MIB)
         # It can be used: more than the machine had before.
         self.assertEqual(
-            inside(name, "head -c 200000000 /dev/zero | tail -c 200000000 | wc -c"), ["200000000"])
+            inside(name, "head -c 200000000 /dev/zero | tail -c 200000000 | wc -c", timeout=240),
+            ["200000000"])
 
         # Beyond what it was prepared for: a line that says the ceiling, and nothing has changed.
         self.assert_one_line(vch("update", "-m", "600m", name), 1, "512m", "--memory-max")
@@ -128,6 +129,30 @@ class Limits(Running):
         self.assertEqual(inside(name, "nproc"), ["2"])
         self.assertEqual(group(name, "pids.max"), ["200"])
         self.assertGreater(int(inside(name, "grep MemTotal /proc/meminfo")[1]) << 10, total)
+
+    def test_restarts_and_the_stop_signal_are_changed_while_it_runs(self):
+        name = self.start(command=("sh", "-c", "trap 'exit 3' USR1; trap 'exit 5' USR2; touch /up; "
+                                   "while :; do sleep 1000 & wait; done"))
+        ready = "until [ -e /up ]; do usleep 50000; done; rm /up"
+        self.assert_one_line(vch("update", "--restart", "often", name), 1, "--restart", "on-failure")
+        self.assert_ended(vch("update", "--restart", "on-failure:5", name), 0)
+        # Who ends the command is killed with whatever else runs beside it.
+        vch("exec", name, "sh", "-c", f"{ready}; kill -USR1 1")
+        self.await_event(name, "restart", "count=1")
+        self.await_event(name, "update")
+        self.assert_ended(vch("update", "--restart", "no", name), 0)
+        # Between the runs there is nobody to exec with.
+        while vch("exec", name, "sh", "-c", ready).returncode != 0:
+            self.assertEqual(inspect(name)["RestartCount"], 1)
+        vch("exec", name, "sh", "-c", "kill -USR1 1")
+        self.assert_ended(vch("wait", name), 0, b"3\n")
+        self.assertEqual(inspect(name)["RestartCount"], 1)
+        # And from the next start on.
+        self.assert_ended(vch("start", name), 0)
+        inside(name, ready)
+        self.assert_one_line(vch("stop", "--signal", "SIGWHAT", name), 1, "SIGWHAT")
+        self.assert_ended(vch("stop", "--signal", "USR2", name), 0)
+        self.assert_ended(vch("wait", name), 0, b"5\n")
 
     def test_what_makes_no_sense_is_refused_by_its_flag(self):
         for flags, words in ((("--cpus", "0"), ("--cpus", "1.5")),
@@ -180,6 +205,17 @@ class RunsOut(Running):
         self.await_event(name, "oom", "process=tail")
         self.assertEqual((inspect(name)["OomKilled"], inspect(name)["OomProcess"]), (True, "tail"))
         self.assertGreaterEqual(stats(name)["Raw"]["OomKills"], 1)
+        self.assert_serves(name)
+
+    def test_memory_that_is_limited_below_the_machines(self):
+        # The kernel by itself goes on for minutes here, reading programs again and again.
+        name = self.start("-m", "256m", image="debian")
+        self.assert_ended(vch("update", "-m", "64m", name), 0)
+        self.assertLess(int(group(name, "memory.max")[0]), 65 * MIB)
+        self.assertNotEqual(vch("exec", name, "sh", "-c", HOG).returncode, 0)
+        self.await_event(name, "oom", "process=tail")
+        self.assertLess(int(group(name, "memory.max")[0]), 65 * MIB)
+        self.assertGreater(int(group(name, "memory.max")[0]), 60 * MIB)
         self.assert_serves(name)
 
     def test_disks_inodes_and_processes(self):

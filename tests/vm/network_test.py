@@ -110,10 +110,13 @@ class UserNetwork(NetworkTest):
                               0, b"by the new one\n1400\n")
             self.assertEqual(inspect(name)["Networks"][0]["Addresses"],
                              ["10.0.2.15/24", "fec0::15/64"])
+            server = "until {} grep -q '^nameserver 10.0.2.3$' /etc/resolv.conf; do usleep 50000; done"
+            self.assert_ended(self.inside(name, server.format("")), 0, b"")
             again = vch("network", "connect", name, "user")
             self.assert_one_line(again, 1, "disconnect")
             self.assert_one_line(vch("network", "disconnect", name, "eth7"), 1, "eth7", "eth0")
             self.assert_ended(vch("network", "disconnect", name, "user"), 0, b"eth0\n", b"")
+            self.assert_ended(self.inside(name, server.format("!")), 0, b"")
             self.assert_ended(self.inside(name, "ls /sys/class/net"), 0, b"lo\n")
             self.assertEqual(inspect(name)["Networks"], [])
             # By DHCP this time, and it is there after the next start.
@@ -182,7 +185,7 @@ class UserNetwork(NetworkTest):
         self.assertRegex(text, r"eth0 +inet 10\.0\.2\.15/24 .* dynamic")
         self.assertRegex(text, r"eth1 +inet 10\.0\.3\.15/24 .* dynamic")
         self.assertIn("default via 10.0.2.2 dev eth0", text)
-        self.assertIn("nameserver 10.0.2.3\n10.0.2.15", text)
+        self.assertIn("nameserver 10.0.2.3\nnameserver 10.0.3.3\n10.0.2.15", text)
         self.assertTrue(text.endswith("from the host\n"), text)
 
     def test_policies_say_what_goes_out(self):

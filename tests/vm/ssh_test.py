@@ -1,20 +1,27 @@
 """The SSH door, with OpenSSH's own unmodified clients."""
 
+import contextlib
 import hashlib
 import json
 import os
+import random
 import re
 import select
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
 from terminal import Terminal
-from vch_testing import FULL, TIMEOUT, VCH, VmTest, vch
+from vch_testing import FULL, TIMEOUT, VCH, VmTest, inspect, vch
 
 FILES = 10000 if FULL else 60
 LARGE = (1 << 30) if FULL else (1 << 19)
+SHARED = 2000 if FULL else 40  # sessions one after the other
+KILLS = 500 if FULL else 8
+MANY = 100
 
 
 def wait_until(test, what, condition):
@@ -49,7 +56,8 @@ class SshTest(VmTest):
     def setUpClass(cls):
         cls.container = f"SshTest-{os.getpid()}"
         cls.addClassCleanup(vch, "rm", "-f", cls.container)
-        started = vch("run", "-d", "--name", cls.container, "busybox", "sleep", "1000000")
+        started = vch("run", "-d", "--name", cls.container, "--hostname", "within", "busybox",
+                      "sleep", "1000000")
         assert started.returncode == 0, started.stderr
         scratch = tempfile.TemporaryDirectory(prefix="tether-ssh-")
         cls.addClassCleanup(scratch.cleanup)
@@ -113,7 +121,10 @@ class SshTest(VmTest):
         terminal.wait_for(r"# $", after=self.container)
         terminal.ask("stty size", r"27 91")
         terminal.ask("echo $TERM $0", r"(tmux|screen|xterm)\S* -sh")
-        terminal.line("sleep 100000")
+        # A key that comes before the shell has read its line is no signal, and stays unread.
+        command = "sh -c 'echo run''s; exec sleep 100000'"
+        terminal.line(command)
+        terminal.wait_for(r"runs", after=command)
         terminal.keys("C-c")
         terminal.ask("echo over $?", r"over 130")
         terminal.line("trap 'stty size' WINCH")
@@ -130,6 +141,10 @@ class SshTest(VmTest):
             os.makedirs(place, exist_ok=True)
             with open(os.path.join(place, f"file {i} é"), "wb") as file:
                 file.write(os.urandom(i * 37 % 5000))
+        if FULL:
+            with open(os.path.join(tree, "large"), "wb") as file:
+                for _ in range(LARGE >> 20):
+                    file.write(os.urandom(1 << 20))
         os.symlink("0", os.path.join(tree, "link"))
         wanted = digests(tree)
         with self.subTest("sftp"):
@@ -144,7 +159,7 @@ class SshTest(VmTest):
             files = {name: digest for name, digest in wanted.items() if name != "link"}
             self.assertEqual(digests(os.path.join(self.scratch, "again")), files)
         with self.subTest("rsync"):
-            self.bring_rsync()
+            self.bring("/usr/bin/rsync")
             shell = f"ssh -F {self.config}"
             for source, target in ((tree + "/", f"{self.host}:/tmp/synced"),
                                    (f"{self.host}:/tmp/synced/", f"{self.scratch}/synced")):
@@ -154,9 +169,9 @@ class SshTest(VmTest):
                 self.assertEqual(done.returncode, 0, done.stdout)
             self.assertEqual(digests(os.path.join(self.scratch, "synced")), wanted)
 
-    def bring_rsync(self):
+    def bring(self, program):
         """This host's, with its libraries: by scp, which is tried on the way."""
-        listed = subprocess.run(["ldd", "/usr/bin/rsync"], stdout=subprocess.PIPE, check=True)
+        listed = subprocess.run(["ldd", program], stdout=subprocess.PIPE, check=True)
         libraries = re.findall(r"(/\S+) \(0x", listed.stdout.decode())
         places = sorted({os.path.dirname(path) for path in libraries})
         self.assert_ended(self.ssh("mkdir -p " + " ".join(places)), 0)
@@ -164,8 +179,170 @@ class SshTest(VmTest):
             files = [path for path in libraries if os.path.dirname(path) == place]
             done = self.run_program("scp", "-pq", *files, f"{self.host}:{place}/")
             self.assertEqual(done.returncode, 0, done.stderr)
-        done = self.run_program("scp", "-pq", "/usr/bin/rsync", f"{self.host}:/usr/bin/")
+        done = self.run_program("scp", "-pq", program, f"{self.host}:/usr/bin/")
         self.assertEqual(done.returncode, 0, done.stderr)
+
+    def master(self, *words):
+        """A login that others share; the path of its socket."""
+        path = os.path.join(self.scratch, f"master{random.randrange(1 << 30)}")
+        process = subprocess.Popen(
+            ["ssh", "-F", self.config, "-M", "-S", path, "-N", *words, self.host],
+            stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        wait_until(self, "a master's socket", lambda: os.path.exists(path))
+        return path
+
+    def test_sessions_of_one_login_end_beside_refused_connections(self):
+        forward = os.path.join(self.scratch, "refused")
+        master = self.master("-L", f"{forward}:127.0.0.1:1")
+        commands = (("exit 5", 5, b"", b""), ("echo x; exit 4", 4, b"", b"x\n"),
+                    ("cat", 0, b"some", b"some"), ("head -c 100000 /dev/zero", 0, b"", bytes(100000)))
+        failed = []
+
+        def work(seed):
+            chooser = random.Random(seed)
+            for _ in range(SHARED // 2):
+                if chooser.random() < 0.3:
+                    with socket.socket(socket.AF_UNIX) as refused:
+                        refused.settimeout(TIMEOUT)
+                        with contextlib.suppress(ConnectionError):
+                            refused.connect(forward)
+                            refused.recv(1)
+                command, code, given, wanted = chooser.choice(commands)
+                try:
+                    done = self.ssh("-o", "ProxyCommand=false", "-S", master, command,
+                                    stdin=given)
+                    if (done.returncode, done.stdout) != (code, wanted):
+                        failed.append((command, done.returncode, done.stderr[-200:]))
+                except subprocess.TimeoutExpired:
+                    failed.append((command, "never ended"))
+
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(failed, [])
+
+    def test_a_hundred_sessions_of_one_login_run_at_once(self):
+        master = self.master()
+        running = [subprocess.Popen(["ssh", "-F", self.config, "-o", "ProxyCommand=false", "-S",
+                                     master, self.host, "cat"],
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE) for _ in range(MANY)]
+        for i, process in enumerate(running):
+            process.stdin.write(f"{i}\n".encode())
+            process.stdin.flush()
+        for i, process in enumerate(running):
+            self.assertEqual(process.stdout.readline(), f"{i}\n".encode())
+        for process in running:
+            process.stdin.close()
+        for process in running:
+            self.assertEqual((process.stdout.read(), process.wait(TIMEOUT)), (b"", 0))
+            process.stdout.close()
+            process.stderr.close()
+
+    def test_connections_lead_into_the_containers_network(self):
+        self.assert_ended(self.ssh("mkdir -p /tmp/www; echo page >/tmp/www/page; "
+                                   "httpd -p 127.0.0.1:8000 -h /tmp/www; "
+                                   "echo '127.0.0.1 named' >>/etc/hosts"), 0)
+        socks = os.path.join(self.scratch, "socks")
+        paths = {host: os.path.join(self.scratch, host) for host in ("127.0.0.1", "named", "none")}
+        words = [word for host, path in paths.items() for word in ("-L", f"{path}:{host}:8000")]
+        self.master(*words, "-D", socks)
+
+        def get(path, begin=b""):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(TIMEOUT)
+                client.connect(path)
+                answer = b""
+                with contextlib.suppress(ConnectionError):
+                    client.sendall(begin + b"GET /page HTTP/1.0\r\n\r\n")
+                    while piece := client.recv(4096):
+                        answer += piece
+                return answer
+
+        self.assertTrue(get(paths["127.0.0.1"]).endswith(b"\r\n\r\npage\n"))
+        self.assertTrue(get(paths["named"]).endswith(b"\r\n\r\npage\n"))
+        self.assertEqual(get(paths["none"]), b"")
+        # SOCKS 4A, by name.
+        greeting = b"\x04\x01\x1f\x40\x00\x00\x00\x01\x00named\x00"
+        self.assertTrue(get(socks, greeting).endswith(b"\r\n\r\npage\n"))
+
+    def test_git_clones_over_it(self):
+        self.bring("/usr/bin/git")
+        source = os.path.join(self.scratch, "source")
+        git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
+        for words in (["init", "-q", source],
+                      ["-C", source, "commit", "-q", "--allow-empty", "-m", "the only one"]):
+            subprocess.run([*git, *words], check=True)
+        self.assert_ended(self.ssh("ln -sf git /usr/bin/git-upload-pack"), 0)
+        done = self.run_program("scp", "-rq", source, f"{self.host}:/tmp/source.git")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        copy = os.path.join(self.scratch, "copy")
+        done = subprocess.run([*git, "clone", "-q", f"{self.host}:/tmp/source.git", copy],
+                              env={**os.environ, "GIT_SSH_COMMAND": f"ssh -F {self.config}"},
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT,
+                              check=False)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        log = subprocess.run([*git, "-C", copy, "log", "--format=%s"], stdout=subprocess.PIPE,
+                             check=True)
+        self.assertEqual(log.stdout, b"the only one\n")
+
+    def test_paramiko_runs_commands_and_moves_files(self):
+        identity = vch("ssh-config").stdout.decode()
+        key = re.search(r'IdentityFile "?([^"\n]+)', identity).group(1)
+        script = f"""
+import paramiko
+line = paramiko.ProxyCommand({f'{VCH} dial {self.container} ssh'!r})
+transport = paramiko.Transport(line)
+transport.connect(username='root', pkey=paramiko.Ed25519Key.from_private_key_file({key!r}))
+channel = transport.open_session()
+channel.exec_command('cat; exit 6')
+channel.sendall(b'through')
+channel.shutdown_write()
+print(channel.recv(100).decode(), channel.recv_exit_status())
+sftp = paramiko.SFTPClient.from_transport(transport)
+with sftp.open('/tmp/by-paramiko', 'w') as file:
+    file.write('written')
+with sftp.open('/tmp/by-paramiko') as file:
+    print(file.read().decode())
+transport.close()
+"""
+        done = subprocess.run(["/usr/bin/python3", "-c", script], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT,
+                              check=False)
+        self.assertEqual(done.stdout, b"through 6\nwritten\n", done.stderr[-1000:])
+
+    def test_clients_that_are_killed_leave_nothing(self):
+        def left():
+            """The container's processes, and the agent's own memory."""
+            top = vch("top", self.container).stdout.decode().splitlines()[1:]
+            return [line for line in top if "httpd" not in line]
+
+        def ended():
+            events = vch("events", "--since", "24h", "--until", "0s", "--format", "{{.Action}}",
+                         "--filter", f"container={self.container}").stdout.decode().split()
+            return events.count("ssh_login") <= events.count("ssh_logout")
+
+        before = len(left())
+        memory = inspect(self.container)["Agent"]["PssKiB"]
+        chooser = random.Random(3)
+        for _ in range(KILLS):
+            client = subprocess.Popen(["ssh", "-F", self.config, self.host,
+                                       chooser.choice(("cat", "sleep 100000", "yes"))],
+                                      stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL)
+            select.select([], [], [], chooser.random() * 3)
+            client.kill()
+            client.wait()
+            client.stdin.close()
+        wait_until(self, "the end of their sessions", lambda: len(left()) <= before)
+        wait_until(self, "the end of their logins", ended)
+        # The first ones cost what stays for those to come; what nobody fetched is kept for a while.
+        wait_until(self, "the end of their memory",
+                   lambda: inspect(self.container)["Agent"]["PssKiB"] < memory + 2048)
 
     def test_the_wrong_key_user_or_machine_is_refused_with_a_reason(self):
         key = os.path.join(self.scratch, "other")

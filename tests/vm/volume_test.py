@@ -31,6 +31,10 @@ class VolumeTest(VmTest):
     def sh_in(self, name, script):
         return vch("exec", name, "sh", "-c", script)
 
+    def assert_event(self, name, pattern):
+        events = vch("events", "--since", "10m", "--until", "0s", "--filter", f"container={name}")
+        self.assertRegex(events.stdout.decode(), pattern)
+
     def disk_of(self, volume):
         result = vch("volume", "inspect", "-f", "{{.Mountpoint}}", volume)
         self.assert_ended(result, 0)
@@ -98,9 +102,13 @@ class Volumes(VolumeTest):
         debugfs = ["/usr/sbin/debugfs", "-w", "-f", "-", self.disk_of(volume)]
         subprocess.run(debugfs, input=b"ssv free_blocks_count 17\nssv state 2\n", check=True,
                        capture_output=True)
-        result = self.sh("cat /data/file", "-v", f"{volume}:/data")
+        name = self.name("repaired")
+        result = vch("run", "--name", name, "-v", f"{volume}:/data", "busybox", "cat", "/data/file")
         self.assert_ended(result, 0, b"kept\n")
-        self.assertIn(f"volume {volume} was damaged and is repaired", result.stderr.decode())
+        said = f"volume {volume} was damaged and is repaired"
+        self.assertIn(said, result.stderr.decode())
+        self.assert_event(name, f"volume_repair .*{said}")
+        self.assert_ended(vch("rm", name), 0)
         subprocess.run(debugfs, input=b"write /etc/hosts lost\nunlink lost\nssv state 2\n", check=True,
                        capture_output=True)
         self.assert_one_line(self.sh("true", "-v", f"{volume}:/data"), 125, volume, "--repair")
@@ -253,6 +261,7 @@ class Plugged(VolumeTest):
                                   stdout=subprocess.PIPE)
         self.addCleanup(holder.wait)
         self.addCleanup(holder.stdout.close)
+        self.addCleanup(vch, "kill", name)  # which ends it, whatever fails below
         self.assertEqual(holder.stdout.readline(), b"ready\n")
         self.assert_one_line(vch("volume", "detach", name, "/data/one"), 1, "/data/one",
                              "in use by sleep (")
@@ -268,6 +277,8 @@ class Plugged(VolumeTest):
         self.assertIn(b"until it ends", result.stderr)
         self.assert_ended(vch("volume", "attach", name, f"{one}:/data/back"), 0)
         self.assert_ended(self.sh_in(name, "cat /data/back/file"), 0, b"kept\n", b"")
+        for what in ("attach .*path=/data/one,", "detach .*path=/data/one,", "detach .*path=/boot,"):
+            self.assert_event(name, f"volume_{what}")
         # At the next start it is there again.
         self.assert_ended(vch("stop", "-t", "5", name), 0)
         self.assert_ended(vch("start", name), 0)

@@ -117,7 +117,10 @@ common::Result<std::string> ask_hypervisor(BackdoorPort& port, std::string_view 
                                            size_t limit) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     Channel channel(port);
-    if (!channel.open()) return broken(command, "it opens no channel");
+    if (!channel.open()) {
+      return common::make_error(ENODEV, "ask the hypervisor", std::string(command.substr(0, 80)),
+                                "it opens no channel, as QEMU's imitation of VMware's port");
+    }
     const common::ScopeGuard close([&channel] { channel.close(); });
     std::string answer;
     const bool sent = channel.send(command);

@@ -26,8 +26,8 @@ class BackdoorPort {
 bool has_backdoor(BackdoorPort& port);
 
 // Sends a command and gives its answer, without the "1 " of success. ENOENT with the hypervisor's
-// words when it says "0 ...", EPROTO when it does not follow the protocol, EFBIG when the answer is
-// longer than `limit`. Opens and closes a channel.
+// words when it says "0 ...", ENODEV when it opens no channel, EPROTO when it does not follow the
+// protocol, EFBIG when the answer is longer than `limit`. Opens and closes a channel.
 common::Result<std::string> ask_hypervisor(BackdoorPort& port, std::string_view command,
                                            size_t limit);
 

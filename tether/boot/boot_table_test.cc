@@ -1,7 +1,9 @@
 #include "tether/boot/boot_table.h"
 
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 
+#include <algorithm>
 #include <set>
 
 #include "tether/boot/fake_boot_system.h"
@@ -116,6 +118,18 @@ TEST(BootTable, TheAgentIsProtectedAndOutOfTheContainersGroup) {
   EXPECT_TRUE(system.did("write /proc/self/oom_score_adj -1000"));
   EXPECT_TRUE(system.did("write /sys/fs/cgroup/agent/cgroup.procs 0"));
   EXPECT_TRUE(system.did("loopback"));
+}
+
+// While the initramfs has it, and before anybody runs it again.
+TEST(BootTable, TheAgentsProgramIsWriteProtected) {
+  FakeBootSystem system;
+  ASSERT_TRUE(run_rows(early_rows(), system).has_value());
+  EXPECT_LT(system.position("mount /init /root.new/agent"), system.position("root /root.new"));
+  const Rows rows = early_rows();
+  EXPECT_TRUE(std::any_of(rows.begin(), rows.end(), [](const BootRow& row) {
+    constexpr unsigned long kReadOnly = MS_BIND | MS_REMOUNT | MS_RDONLY;
+    return row.target == "/root.new/agent" && (row.flags & kReadOnly) == kReadOnly && row.fatal;
+  }));
 }
 
 TEST(BootTable, NothingIsMountedBeforeTheAgentHasItsOwnRoot) {

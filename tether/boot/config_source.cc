@@ -70,8 +70,10 @@ StageResult<void> split(std::string bytes, const BootConfig& out) {
   protocol::pb::Secrets ssh;
   ssh.set_ssh_host_key(std::move(*config->mutable_secrets()->mutable_ssh_host_key()));
   ssh.set_ssh_authorized_keys(std::move(*config->mutable_secrets()->mutable_ssh_authorized_keys()));
+  ssh.set_ssh_link_key(std::move(*config->mutable_secrets()->mutable_ssh_link_key()));
   config->mutable_secrets()->clear_ssh_host_key();
   config->mutable_secrets()->clear_ssh_authorized_keys();
+  config->mutable_secrets()->clear_ssh_link_key();
   auto secrets = fill(out.secrets.get(), config->secrets().SerializeAsString(), "secrets");
   if (!secrets.has_error()) {
     secrets = fill(out.ssh_secrets.get(), ssh.SerializeAsString(), "ssh secrets");
@@ -94,10 +96,17 @@ common::Result<std::string> from_guestinfo() {
   return read_guestinfo_config(backdoor_port(), protocol::kMaxConfigSize);
 }
 
+// What the builder of the ISO gave it.
+common::Result<std::string> from_iso() {
+  return common::read_file("/tools/config", protocol::kMaxConfigSize);
+}
+
+// Best effort: nobody fails for want of a reader.
 void tell_guestinfo(const StageError& error) {
-  set_guestinfo(backdoor_port(), "state", "failed");
-  set_guestinfo(backdoor_port(), "error",
-                std::string(protocol::stage_name(error.stage)) + ": " + error.error.message());
+  (void)set_guestinfo(backdoor_port(), "state", "failed");
+  (void)set_guestinfo(
+      backdoor_port(), "error",
+      std::string(protocol::stage_name(error.stage)) + ": " + error.error.message());
 }
 
 // The helper's whole work; `chosen` learns which source it was, counted from 1.
@@ -145,10 +154,11 @@ StageResult<BootConfig> read_config_from(std::span<const ConfigSource> sources) 
 }
 
 StageResult<BootConfig> read_config() {
-  const std::array<ConfigSource, 3> sources = {
+  const std::array<ConfigSource, 4> sources = {
       {{"fw_cfg", from_fw_cfg, {}},
        {"guestinfo", from_guestinfo, tell_guestinfo},
-       {"config disk", [] { return read_config_disk(kDiskTimeoutMs); }, {}}}};
+       {"config disk", [] { return read_config_disk(kDiskTimeoutMs); }, {}},
+       {"ISO", from_iso, {}}}};
   auto boot = read_config_from(sources);
   if (boot.has_value()) boot->has_guestinfo = boot->source == kGuestinfo;
   return boot;

@@ -55,6 +55,28 @@ TEST(ConfigSource, TheSecretsAreInTheirOwnFileAlone) {
   EXPECT_EQ(secrets.link_key(), std::string(32, 'k'));
 }
 
+TEST(ConfigSource, SshsSecretsAreForLoginsAloneAndTheLinksKeyIsNot) {
+  auto config = good();
+  config.mutable_secrets()->set_ssh_host_key("host key");
+  config.mutable_secrets()->set_ssh_authorized_keys("keys");
+  config.mutable_secrets()->set_ssh_link_key("link key");
+  const auto boot = read(config.SerializeAsString());
+  ASSERT_TRUE(boot.has_value());
+  protocol::pb::Secrets ssh;
+  ASSERT_TRUE(ssh.ParseFromString(content(boot->ssh_secrets)));
+  EXPECT_EQ(ssh.ssh_host_key(), "host key");
+  EXPECT_EQ(ssh.ssh_authorized_keys(), "keys");
+  EXPECT_EQ(ssh.ssh_link_key(), "link key");
+  EXPECT_TRUE(ssh.link_key().empty());
+  protocol::pb::Secrets link;
+  ASSERT_TRUE(link.ParseFromString(content(boot->secrets)));
+  EXPECT_EQ(link.SerializeAsString(), [] {
+    protocol::pb::Secrets alone;
+    alone.set_link_key(std::string(32, 'k'));
+    return alone.SerializeAsString();
+  }());
+}
+
 TEST(ConfigSource, NobodyCanChangeTheFilesAfterwards) {
   const auto boot = read(good().SerializeAsString());
   ASSERT_TRUE(boot.has_value());

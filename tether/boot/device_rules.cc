@@ -7,10 +7,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstddef>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "common/io.h"
 
@@ -19,7 +22,8 @@ namespace {
 
 constexpr const char* kRootGroup = "/sys/fs/cgroup";
 constexpr const char* kAgentGroup = "/sys/fs/cgroup/agent";
-constexpr const char* kPortDriver = "virtio-portsdev";
+constexpr std::string_view kPortDriver = "virtio-portsdev";
+constexpr std::string_view kWatchdogDriver = "watchdog";
 constexpr const char* kKernelSecurity = "/sys/kernel/security";
 constexpr size_t kMostDevicesFile = 64U << 10U;
 
@@ -67,21 +71,44 @@ common::Result<common::UniqueFd> load_program(const std::vector<bpf_insn>& progr
 
 }  // namespace
 
-std::vector<DeviceRange> agent_devices() {
+std::vector<DeviceRange> agent_devices_of(std::string_view list) {
   constexpr uint32_t kFirstSerial = 64;  // below them are virtual terminals
   constexpr uint32_t kLastSerial = 255;
-  std::vector<DeviceRange> ranges = {{4, kFirstSerial, kLastSerial}, {5, 1, 1}};
-  const auto text = common::read_file("/proc/devices", kMostDevicesFile);
-  if (text.has_error()) return ranges;
+  constexpr uint32_t kMisc = 10;
+  constexpr uint32_t kWatchdog = 130;
+  constexpr uint32_t kVirtioConsoles = 229;
+  // From where the kernel takes numbers for drivers that have none of their own.
+  constexpr std::pair<uint32_t, uint32_t> kGivenOut[] = {{234, 254}, {384, 511}};
+  std::vector<DeviceRange> ranges = {
+      {4, kFirstSerial, kLastSerial}, {5, 1, 1}, {kMisc, kWatchdog, kWatchdog}, {kVirtioConsoles}};
+  std::array<bool, 512> taken{};
+  list = list.substr(0, list.find("Block devices"));
   // Lines of a number, right-aligned, and a name.
-  const size_t name = text->find(std::string(" ") + kPortDriver + "\n");
-  if (name == std::string::npos) return ranges;
-  const size_t line = text->rfind('\n', name);
-  const size_t number = text->find_first_not_of(' ', line == std::string::npos ? 0 : line + 1);
-  uint32_t major = 0;
-  std::from_chars(text->data() + number, text->data() + name, major);
-  ranges.push_back({major});
+  while (!list.empty()) {
+    const std::string_view line = list.substr(0, list.find('\n'));
+    list.remove_prefix(std::min(line.size() + 1, list.size()));
+    const size_t number = std::min(line.find_first_not_of(' '), line.size());
+    uint32_t major = 0;
+    const auto end = std::from_chars(line.data() + number, line.data() + line.size(), major).ptr;
+    const std::string_view name(end, static_cast<size_t>(line.data() + line.size() - end));
+    if (name.size() < 2 || name[0] != ' ' || major >= taken.size()) continue;
+    const std::string_view driver = name.substr(1);
+    taken[major] = driver != kPortDriver && driver != kWatchdogDriver;
+  }
+  for (const auto& [first, last] : kGivenOut) {
+    for (uint32_t major = first; major <= last; ++major) {
+      if (taken[major]) continue;
+      const uint32_t begin = major;
+      while (major < last && !taken[major + 1]) ++major;
+      ranges.push_back({begin, 0, UINT32_MAX, major});
+    }
+  }
   return ranges;
+}
+
+std::vector<DeviceRange> agent_devices() {
+  const auto list = common::read_file("/proc/devices", kMostDevicesFile);
+  return agent_devices_of(list.has_value() ? *list : std::string());
 }
 
 std::vector<bpf_insn> device_program(uint64_t agent, std::span<const DeviceRange> ranges,
@@ -107,7 +134,12 @@ std::vector<bpf_insn> device_program(uint64_t agent, std::span<const DeviceRange
   program.push_back(jump(BPF_JEQ, BPF_REG_2, BPF_DEVCG_DEV_CHAR, 2));
   answer(program, deny ? 1 : 0);
   for (const DeviceRange& range : ranges) {
-    program.push_back(jump(BPF_JNE, BPF_REG_3, range.major, 4));
+    if (range.last_major == 0) {
+      program.push_back(jump(BPF_JNE, BPF_REG_3, range.major, 4));
+    } else {
+      program.push_back(jump(BPF_JLT, BPF_REG_3, range.major, 5));
+      program.push_back(jump(BPF_JGT, BPF_REG_3, range.last_major, 4));
+    }
     program.push_back(jump(BPF_JLT, BPF_REG_4, range.first_minor, 3));
     program.push_back(jump(BPF_JGT, BPF_REG_4, range.last_minor, 2));
     answer(program, deny ? 0 : 1);

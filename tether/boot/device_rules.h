@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "common/result.h"
@@ -17,14 +18,21 @@ struct DeviceRange {
   uint32_t major = 0;
   uint32_t first_minor = 0;
   uint32_t last_minor = UINT32_MAX;
+  uint32_t last_major = 0;  // 0: `major` alone
 
   bool holds(uint32_t of_major, uint32_t of_minor) const {
-    return of_major == major && of_minor >= first_minor && of_minor <= last_minor;
+    const bool of_these =
+        last_major == 0 ? of_major == major : of_major >= major && of_major <= last_major;
+    return of_these && of_minor >= first_minor && of_minor <= last_minor;
   }
 };
 
-// The agent's own: ports of links and journal, serial lines, the machine's console.
+// The agent's own: ports of links and journal, serial lines, consoles, the watchdog; and numbers
+// that no driver has yet. A driver that is taken off a device and put back (sysfs lets root do
+// that) may come back with another number.
 std::vector<DeviceRange> agent_devices();
+// The same for a given /proc/devices.
+std::vector<DeviceRange> agent_devices_of(std::string_view list);
 
 // Lets the group whose id is `agent` do everything. Others may make any node and open what is in
 // `ranges`; with `deny`, may neither make nor open what is in `ranges`, and everything else.

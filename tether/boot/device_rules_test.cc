@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <linux/bpf.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -115,6 +116,32 @@ TEST_F(Rules, DeniedRangesAreNeitherMadeNorOpened) {
   EXPECT_TRUE(allows(kWrite, kChar, 4, 63));
   EXPECT_TRUE(allows(kRead, kBlock, 250, 1));
   EXPECT_TRUE(allows(kRead | kWrite, kChar, 10, 200));
+}
+
+TEST_F(Rules, SeveralMajorsInARow) {
+  const DeviceRange ranges[] = {{234, 0, UINT32_MAX, 251}, {253, 2, 3, 254}};
+  program_ = device_program(kAgent, ranges, true);
+  for (const uint32_t major : {234U, 240U, 251U}) EXPECT_FALSE(allows(kRead, kChar, major, 9));
+  for (const uint32_t major : {233U, 252U, 255U}) EXPECT_TRUE(allows(kRead, kChar, major, 9));
+  EXPECT_FALSE(allows(kMake, kChar, 254, 3));
+  EXPECT_TRUE(allows(kMake, kChar, 254, 4));
+}
+
+TEST(AgentDevices, AreItsDriversAndNumbersThatAnyDriverMayGet) {
+  const auto ranges = agent_devices_of(
+      "Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/console\n 10 misc\n250 virtio-portsdev\n"
+      "251 watchdog\n252 bsg\n254 rtc\n400 new\n\nBlock devices:\n253 virtblk\n384 blkext\n");
+  const auto denied = [&](uint32_t major, uint32_t minor) {
+    return std::any_of(ranges.begin(), ranges.end(),
+                       [&](const DeviceRange& one) { return one.holds(major, minor); });
+  };
+  EXPECT_TRUE(denied(4, 64) && denied(4, 255) && denied(5, 1) && denied(10, 130) && denied(229, 0));
+  EXPECT_TRUE(denied(250, 1) && denied(251, 0));
+  EXPECT_TRUE(denied(234, 0) && denied(249, 7) && denied(253, 0) && denied(384, 0) &&
+              denied(399, 0) && denied(511, 0));
+  EXPECT_FALSE(denied(252, 0) || denied(254, 0) || denied(400, 1) || denied(233, 0) ||
+               denied(255, 0) || denied(383, 0) || denied(512, 0));
+  EXPECT_FALSE(denied(1, 3) || denied(5, 0) || denied(5, 2) || denied(10, 229) || denied(136, 0));
 }
 
 TEST_F(Rules, TheAgentMayEverything) {

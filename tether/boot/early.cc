@@ -2,6 +2,8 @@
 #include <sys/mount.h>
 
 #include "tether/boot/boot_table.h"
+#include "tether/boot/hooks.h"
+#include "tether/boot/own_program.h"
 #include "tether/session/launch.h"
 
 namespace tether {
@@ -9,6 +11,7 @@ namespace {
 
 constexpr unsigned long kPlain = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 constexpr const char* kOwnRoot = "/root.new";
+constexpr const char* kInitProgram = "/init";  // in the initramfs
 
 BootRow enter_root_row() {
   BootRow row;
@@ -21,6 +24,21 @@ BootRow tools_row() {
   BootRow row = mount_row("", std::string(kOwnRoot) + "/tools", MS_BIND, "", false);
   row.source = "/tools";
   return row;
+}
+
+// Before the initramfs is emptied: a file without a name cannot be mounted any more.
+void add_own_program(std::vector<BootRow>& rows) {
+  const std::string place = std::string(kOwnRoot) + kOwnProgram;
+  BootRow file;  // A mount of a file needs one below it, of whatever kind.
+  file.action = BootRow::Action::kDevice;
+  file.target = place;
+  file.mode = 0400;
+  file.major = 1;
+  file.minor = 3;
+  rows.push_back(file);
+  rows.push_back(mount_row("", place, MS_BIND, ""));
+  rows.back().source = kInitProgram;
+  rows.push_back(mount_row("", place, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, ""));
 }
 
 BootRow loopback_row() {
@@ -67,6 +85,10 @@ void add_cgroups(std::vector<BootRow>& rows) {
 // What Docker's hosts have set and a bare kernel has not.
 void add_settings(std::vector<BootRow>& rows) {
   static constexpr std::pair<const char*, const char*> kSettings[] = {
+      // Each open file is memory of whose it is: that is the bound, and the container's own.
+      // Another
+      // would be one that the link process, which is no longer root, shares with the container.
+      {"fs/file-max", "9223372036854775807"},
       {"fs/protected_hardlinks", "1"},
       {"fs/protected_symlinks", "1"},
       {"fs/protected_fifos", "1"},
@@ -102,6 +124,7 @@ std::vector<BootRow> early_rows() {
   }
   // Only some ISOs have it. A bind mount copies nothing.
   rows.push_back(tools_row());
+  add_own_program(rows);
   rows.push_back(enter_root_row());
   add_file_systems(rows);
   add_cgroups(rows);
@@ -110,6 +133,12 @@ std::vector<BootRow> early_rows() {
   return rows;
 }
 
-StageResult<void> mount_early() { return run_rows(early_rows(), real_system()); }
+StageResult<void> mount_early() {
+  if (auto done = run_rows(early_rows(), real_system()); done.has_error()) return done;
+  if (const auto done = run_hooks("early"); done.has_error()) {
+    return StageError{BootRow().stage, done.error()};
+  }
+  return {};
+}
 
 }  // namespace tether

@@ -20,6 +20,7 @@ class FakeBackdoor : public BackdoorPort {
   int breaks_in_step = 0;  // this step fails
   int moves = 0;           // so many times that step says that the machine was moved
   int open_channels = 0;
+  int fails_once_in = -1;  // the next such step alone
 
   void call(BackdoorCall& r) override {
     if (!present || r.eax != 0x564d5868 || (r.edx & 0xffffU) != 0x5658) {
@@ -39,6 +40,10 @@ class FakeBackdoor : public BackdoorPort {
       return say(r, 0x10);
     }
     if (step == breaks_in_step && step != 0 && !moving_) return;
+    if (step == fails_once_in) {
+      fails_once_in = -1;
+      return;
+    }
     run(step, r);
   }
   void moves_in_step(int step, int times) {

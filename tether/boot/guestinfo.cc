@@ -57,10 +57,11 @@ common::Result<std::string> read_guestinfo_config(BackdoorPort& port, size_t lim
   return config;
 }
 
-void set_guestinfo(BackdoorPort& port, std::string_view name, std::string_view value) {
+common::Status set_guestinfo(BackdoorPort& port, std::string_view name, std::string_view value) {
   std::string command = "info-set " + std::string(kPrefix) + std::string(name) + " ";
   command += common::escape(value.substr(0, kMostValue));
-  (void)ask_hypervisor(port, command, kMostValue);
+  RETURN_IF_ERROR(ask_hypervisor(port, command, kMostValue));
+  return {};
 }
 
 }  // namespace tether

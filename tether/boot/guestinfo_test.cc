@@ -71,9 +71,13 @@ TEST(Guestinfo, AHypervisorThatBreaksOffAnywhereIsNamed) {
     port.breaks_in_step = step;
     EXPECT_EQ(read_errno(port), EPROTO) << step;
   }
+}
+
+// QEMU's imitation, which may stand beside a config disk.
+TEST(Guestinfo, APortWithoutChannelsLetsTheNextSourceBeTried) {
   FakeBackdoor port;
   port.refuses = true;
-  EXPECT_EQ(read_errno(port), EPROTO);
+  EXPECT_EQ(read_errno(port), ENODEV);
 }
 
 TEST(Guestinfo, AMachineThatIsMovedInTheMiddleAsksAgain) {
@@ -103,9 +107,9 @@ TEST(Guestinfo, AnAnswerHasALimit) {
 
 TEST(Guestinfo, WhatIsWrittenIsPlainText) {
   FakeBackdoor port;
-  set_guestinfo(port, "error", "no \x1b[2J\nway");
+  EXPECT_TRUE(set_guestinfo(port, "error", "no \x1b[2J\nway").has_value());
   EXPECT_EQ(port.info["guestinfo.tether.error"], "no \\x1b[2J\\x0away");
-  set_guestinfo(port, "error", std::string(2000, 'x'));
+  EXPECT_TRUE(set_guestinfo(port, "error", std::string(2000, 'x')).has_value());
   EXPECT_EQ(port.info["guestinfo.tether.error"].size(), 512U);
 }
 

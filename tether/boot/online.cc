@@ -11,6 +11,7 @@
 #include "common/io.h"
 #include "protocol/control.pb.h"
 #include "tether/boot/limits.h"
+#include "tether/boot/thrashing.h"
 #include "tether/session/launch.h"
 
 namespace tether {
@@ -34,22 +35,11 @@ Status write_setting(const std::string& path, const std::string& text) {
   return common::make_error(failed, "write", path, "the value was '" + text + "'");
 }
 
-uint64_t field(std::string_view text, std::string_view name) {
-  const std::string wanted = "\n" + std::string(name) + " ";
-  const size_t at = ("\n" + std::string(text)).find(wanted);
-  if (at == std::string::npos) return 0;
-  uint64_t value = 0;
-  const std::string_view digits = text.substr(at + wanted.size() - 1);
-  std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  return value;
-}
-
 // What cannot be had back by writing it out or reading it again. A limit below it would be a kill.
 Status check_fits(uint64_t limit) {
   const std::string group = kContainerCgroup;
   ASSIGN_OR_RETURN(const std::string stat, common::read_file(group + "/memory.stat", kMaxFile));
-  const uint64_t held = field(stat, "anon") + field(stat, "shmem") + field(stat, "kernel_stack") +
-                        field(stat, "pagetables") + field(stat, "slab_unreclaimable");
+  const uint64_t held = held_memory(stat);
   if (held <= limit) return {};
   return common::make_error(EBUSY, "limit", "memory",
                             "the container holds " + std::to_string(held >> 20U) +

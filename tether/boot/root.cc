@@ -15,9 +15,11 @@
 #include "tether/boot/container_files.h"
 #include "tether/boot/devices.h"
 #include "tether/boot/helper.h"
+#include "tether/boot/hooks.h"
 #include "tether/boot/mount_list.h"
 #include "tether/boot/root_plan.h"
 #include "tether/boot/volumes.h"
+#include "tether/network/resolver.h"
 #include "tether/session/launch.h"
 #include "tether/supervisor/clock.h"
 
@@ -47,6 +49,11 @@ StageResult<void> assemble(const protocol::pb::ContainerVm& config, const DiskFi
   if (auto done = mount_volumes(root->get(), *volumes); done.has_error()) return done;
   const auto files = write_container_files(root->get(), hostname_of(config), config.network());
   if (files.has_error()) return StageError{Stage::kContainerFiles, files.error()};
+  // For changes to come; without it the file stays as it is.
+  (void)common::write_file_atomically(kLastResolvConf, make_resolv_conf(config.network()), 0600);
+  if (const auto done = add_authorities(root->get()); done.has_error()) {
+    return StageError{Stage::kContainerFiles, done.error()};
+  }
   return share_root();
 }
 
@@ -102,14 +109,22 @@ StageResult<void> assemble_root(const protocol::pb::ContainerVm& config) {
   const int disks = 2 + config.volumes_size();
   const int64_t limit = int64_t{disks} * disk_timeout + kMountTimeoutMs +
                         int64_t{config.volumes_size()} * kFillTimeoutMs;
-  return run_helper(Stage::kMountRoot, "the root to be mounted",
-                    static_cast<int>(std::min<int64_t>(limit, INT32_MAX)),
-                    [&] { return assemble(config, find); });
+  auto done = run_helper(Stage::kMountRoot, "the root to be mounted",
+                         static_cast<int>(std::min<int64_t>(limit, INT32_MAX)),
+                         [&] { return assemble(config, find); });
+  if (done.has_error()) return done;
+  if (const auto hooks = run_hooks("root"); hooks.has_error()) {
+    return StageError{Stage::kContainerFiles, hooks.error()};
+  }
+  return {};
 }
 
 void tear_down_root(int timeout_ms) {
-  const uint64_t deadline = now_ms() + static_cast<uint64_t>(timeout_ms);
+  uint64_t deadline = now_ms() + static_cast<uint64_t>(timeout_ms);
   kill_container(deadline);
+  const uint64_t begin = now_ms();
+  (void)run_hooks("stop", kHooks, timeout_ms);
+  deadline += now_ms() - begin;  // a hook that dawdles takes nothing from the unmounting
   const uint64_t now = now_ms();
   (void)run_helper(Stage::kShutdown, "unmounting",
                    static_cast<int>(now < deadline ? deadline - now : 1), unmount_all);

@@ -4,11 +4,13 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "protocol/stdio.h"
 #include "serial-transport/frame.h"
+#include "tether/link/login_sessions.h"
 #include "tether/link/session_table.h"
 #include "tether/link/stdin_writer.h"
 #include "tether/link/supervisor_port.h"
@@ -20,7 +22,10 @@ class Attach {
   // Bytes that one take_output() gives, about: whole frames of the transport.
   static constexpr size_t kMaxQueued = 4 * serial_transport::kUsualPayload;
 
-  Attach(SessionTable& sessions, SupervisorPort& port) : sessions_(sessions), port_(port) {}
+  // With `login`: to one of its sessions alone.
+  Attach(SessionTable& sessions, SupervisorPort& port,
+         std::shared_ptr<const LoginSessions> login = {})
+      : sessions_(sessions), port_(port), login_(std::move(login)) {}
 
   // Bytes from the client; frames wait while wants_input() is false.
   void on_bytes(std::string_view bytes, uint64_t now_ms);
@@ -87,6 +92,7 @@ class Attach {
 
   SessionTable& sessions_;
   SupervisorPort& port_;
+  std::shared_ptr<const LoginSessions> login_;
   Phase phase_ = Phase::kExpectAttach;
   Ending ending_ = Ending::kNone;
   protocol::StdioReader reader_;

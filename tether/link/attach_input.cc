@@ -63,6 +63,10 @@ bool Attach::on_attach(const protocol::StdioReader::Frame& frame) {
   attach_ = *attach;
   static_assert(sizeof writer_id_ == sizeof attach_.writer);
   std::memcpy(writer_id_.data(), attach_.writer.data(), sizeof writer_id_);
+  if (login_ && !login_->ids.contains(attach_.session)) {
+    refuse("session " + std::to_string(attach_.session) + " is not of this login");
+    return true;
+  }
   phase_ = Phase::kWaitSession;
   advance();
   return true;

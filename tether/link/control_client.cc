@@ -6,8 +6,9 @@ namespace {
 constexpr size_t kMaxVarint = 5;
 }
 
-ControlClient::ControlClient(ControlServer& server, std::function<void()> wake, Rights rights)
-    : server_(server), wake_(std::move(wake)), rights_(rights) {
+ControlClient::ControlClient(ControlServer& server, std::function<void()> wake,
+                             std::shared_ptr<LoginSessions> login)
+    : server_(server), wake_(std::move(wake)), login_(std::move(login)) {
   server_.clients_.insert(this);
 }
 
@@ -26,6 +27,7 @@ void ControlClient::on_bytes(std::string_view bytes) {
 
 void ControlClient::on_reply(const ::tether::v1::Reply& reply) {
   --waiting_;
+  note_session(reply);
   ::tether::v1::Message out;
   *out.mutable_reply() = reply;
   put(out);
@@ -55,6 +57,7 @@ void ControlClient::take_requests() {
     ::tether::v1::Message out;
     *out.mutable_reply() = std::move(*reply);
     const bool worked = !out.reply().has_failure();
+    note_session(out.reply());
     put(out);
     if (request.has_subscribe() && worked) next_event_ = request.subscribe().from();
   }
@@ -64,7 +67,17 @@ void ControlClient::take_requests() {
 }
 
 bool ControlClient::may_ask(const ControlServer::Request& request) const {
-  return rights_ == Rights::kAll || request.has_signal() || request.exec().has_login();
+  if (!login_ || request.exec().has_login()) return true;
+  return request.has_signal() && login_->ids.contains(request.signal().session());
+}
+
+void ControlClient::note_session(const ::tether::v1::Reply& reply) {
+  if (!login_ || reply.session() == 0) return;
+  if (login_->ids.size() >= LoginSessions::kMost) {
+    std::erase_if(login_->ids,
+                  [this](uint32_t id) { return server_.sessions_.find(id) == nullptr; });
+  }
+  login_->ids.insert(reply.session());
 }
 
 // One varint of length, then so many bytes.

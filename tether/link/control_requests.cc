@@ -13,6 +13,8 @@
 #include "protocol/journal.h"
 #include "tether/link/control_server.h"
 #include "tether/link/exec_spec.h"
+#include "tether/link/memory_file.h"
+#include "tether/session/worker.h"
 
 namespace tether {
 namespace {
@@ -81,8 +83,12 @@ void ControlServer::stop(const Request& request, Reply& reply) {
     return fail(reply, EAGAIN, "session 0", "it does not exist yet; try again");
   }
   if (primary->exit) return;  // It is ending already, which is what was asked for.
+  if (request.stop().signal() > kLastSignal) {
+    return fail(reply, EINVAL, "signal " + std::to_string(request.stop().signal()), "want 1 to 64");
+  }
   LinkHeader header = header_for(LinkType::kStop, request);
   header.value = request.stop().grace_ms();
+  header.stream = request.stop().signal();
   port_.send(header);
 }
 
@@ -111,11 +117,11 @@ bool ControlServer::exec(const Request& request, Reply& reply, Pending& pending)
     pending.argv.push_back(common::escape(session.argv(i).substr(0, kMaxShownWord)));
   }
   LinkHeader header = header_for(LinkType::kLaunch, request);
-  header.value = (session.tty() ? kSessionTty : 0U) |
-                 (session.open_stdin() ? kSessionStdinOpen : 0U) |
-                 (pending.detach ? kSessionDiscard : 0U) |
-                 (spec->has_archive() ? kSessionTransient | kSessionOutside : 0U) |
-                 login_flags(*spec) | (spec->debug_shell() ? kSessionApart : 0U);
+  header.value =
+      (session.tty() ? kSessionTty : 0U) | (session.open_stdin() ? kSessionStdinOpen : 0U) |
+      (pending.detach ? kSessionDiscard : 0U) |
+      (spec->has_archive() ? kSessionTransient | kSessionOutside : 0U) | login_flags(*spec) |
+      (spec->debug_shell() ? kSessionApart : 0U) | (may_be_sealed(*spec) ? kSessionSealed : 0U);
   port_.send_fd(header, std::move(file));
   return true;
 }
@@ -220,6 +226,19 @@ bool ControlServer::network(const Request& request, Reply& reply, Pending& pendi
   return send_file(header, reply, pending);
 }
 
+bool ControlServer::restart_policy(const Request& request, Reply& reply) {
+  const auto& wanted = request.restart_policy();
+  if (const auto checked = protocol::check_restart_policy(wanted); checked.has_error()) {
+    fail(reply, EINVAL, checked.error().object, checked.error().detail);
+    return false;
+  }
+  LinkHeader header = header_for(LinkType::kRestartPolicy, request);
+  header.value = static_cast<uint32_t>(wanted.kind());
+  header.offset = wanted.max_retries();
+  port_.send(header);
+  return true;
+}
+
 void ControlServer::settle_update(const LinkHeader& header) {
   Reply reply;
   reply.set_id(
@@ -227,8 +246,7 @@ void ControlServer::settle_update(const LinkHeader& header) {
   const auto found = pending_.find(reply.id());
   if (found == pending_.end()) return;
   if (header.value != 0) {
-    const std::string path = "/proc/self/fd/" + std::to_string(found->second.file.get());
-    const auto bytes = common::read_file(path, kMaxList);
+    const auto bytes = read_memory_file(found->second.file.get(), kMaxList, "limits");
     if (bytes.has_error() || !reply.mutable_failure()->ParseFromString(*bytes)) {
       reply.clear_failure();
     }
@@ -246,8 +264,7 @@ void ControlServer::settle_list(const LinkHeader& header) {
       std::string(reinterpret_cast<const char*>(header.writer.data()), sizeof header.writer));
   const auto found = pending_.find(reply.id());
   if (found == pending_.end()) return;
-  const std::string path = "/proc/self/fd/" + std::to_string(found->second.file.get());
-  const auto bytes = common::read_file(path, kMaxList);
+  const auto bytes = read_memory_file(found->second.file.get(), kMaxList, "processes");
   if (header.value != 0) {
     fail(reply, static_cast<int>(header.value), "processes", "");
   } else if (bytes.has_error() || !reply.mutable_processes()->ParseFromString(*bytes)) {

@@ -19,7 +19,7 @@ bool is_mutating(const ControlServer::Request& request) {
   return request.has_signal() || request.has_stop() || request.has_exec() || request.has_pause() ||
          request.has_restart_link() || request.has_update() || request.has_mount_volume() ||
          request.has_unmount_volume() || request.has_connect_network() ||
-         request.has_disconnect_network();
+         request.has_disconnect_network() || request.has_restart_policy();
 }
 
 }  // namespace
@@ -83,7 +83,9 @@ void ControlServer::on_event(const LinkHeader& header, std::string_view payload)
   event.set_text(common::escape(payload.substr(0, kMaxEventText)));
   if (events_.size() == kMaxEvents) events_.pop_front();
   events_.push_back(std::move(event));
-  wake_all();
+  for (ControlClient* client : clients_) {
+    if (client->listens()) client->wake();
+  }
 }
 
 void ControlServer::wake_all() {
@@ -168,6 +170,7 @@ std::optional<ControlServer::Reply> ControlServer::act(const Request& request, P
     case Request::kUnmountVolume:
     case Request::kConnectNetwork:
     case Request::kDisconnectNetwork:
+    case Request::kRestartPolicy:
       break;
     case Request::WHAT_NOT_SET:
       fail(reply, ENOSYS, "request", "this agent does not know it; use a client of its version");
@@ -192,6 +195,8 @@ std::optional<ControlServer::Reply> ControlServer::act(const Request& request, P
     asked = volume(request, reply, pending);
   } else if (request.has_connect_network() || request.has_disconnect_network()) {
     asked = network(request, reply, pending);
+  } else if (request.has_restart_policy()) {
+    asked = restart_policy(request, reply);
   } else {
     asked = list_processes(request, reply, pending);
   }

@@ -16,6 +16,7 @@
 
 #include "common/unique_fd.h"
 #include "protocol/control.pb.h"
+#include "tether/link/login_sessions.h"
 #include "tether/link/session_table.h"
 #include "tether/link/stats.h"
 #include "tether/link/supervisor_port.h"
@@ -88,6 +89,7 @@ class ControlServer {
   bool update(const Request& request, Reply& reply, Pending& pending);
   bool volume(const Request& request, Reply& reply, Pending& pending);
   bool network(const Request& request, Reply& reply, Pending& pending);
+  bool restart_policy(const Request& request, Reply& reply);
   void settle_list(const LinkHeader& header);
   void settle_update(const LinkHeader& header);
   void measure(const Request& request);
@@ -120,11 +122,10 @@ class ControlClient {
   static constexpr size_t kMaxQueued = 64 * 1024;
   static constexpr size_t kMaxWaiting = 64;  // requests of its own without a reply
 
-  // kLogins: signals and execs with a Login alone; anything else is refused with EPERM.
-  enum class Rights : uint8_t { kAll, kLogins };
-
-  // `wake` is called when take_output() may have changed; it must not call back.
-  ControlClient(ControlServer& server, std::function<void()> wake, Rights rights = Rights::kAll);
+  // `wake` is called when take_output() may have changed; it must not call back. With `login`:
+  // execs with a Login alone, and signals for these; anything else is refused with EPERM.
+  ControlClient(ControlServer& server, std::function<void()> wake,
+                std::shared_ptr<LoginSessions> login = {});
   ~ControlClient();
   ControlClient(const ControlClient&) = delete;
   ControlClient& operator=(const ControlClient&) = delete;
@@ -137,12 +138,14 @@ class ControlClient {
   // The next bytes to write; empty: nothing now. Requests that waited for room are taken up.
   std::string take_output();
   void wake() const { wake_(); }
+  bool listens() const { return next_event_.has_value(); }
 
  private:
   void take_requests();
   bool may_ask(const ControlServer::Request& request) const;
   enum class Cut { kMessage, kMore, kBad };
   Cut cut(std::string_view& message);
+  void note_session(const ::tether::v1::Reply& reply);
   void put(const ::tether::v1::Message& message);
 
   ControlServer& server_;
@@ -152,7 +155,7 @@ class ControlClient {
   size_t consumed_ = 0;
   size_t waiting_ = 0;
   bool bad_ = false;
-  Rights rights_;
+  std::shared_ptr<LoginSessions> login_;
   std::optional<uint64_t> next_event_;  // subscribed from there on
 };
 

@@ -142,7 +142,7 @@ TEST_F(ExecRequestTest, GoesToTheSupervisorAsASealedSpecification) {
   EXPECT_TRUE(ask(wanted).empty()) << "the answer is the supervisor's";
   const auto sent = port_.take(LinkType::kLaunch);
   ASSERT_EQ(sent.size(), 1U);
-  EXPECT_EQ(sent[0].header.value, kSessionTty);
+  EXPECT_EQ(sent[0].header.value, kSessionTty | kSessionSealed);
   EXPECT_EQ(sent[0].header.writer[0], 0x7878787878787878U);
   EXPECT_NE(::fcntl(sent[0].fd.get(), F_GET_SEALS) & F_SEAL_WRITE, 0);
   char bytes[4096];
@@ -175,6 +175,38 @@ TEST_F(ExecRequestTest, IsAnsweredWithTheSessionOrTheReasonWhyThereIsNone) {
   EXPECT_EQ(port_.take(LinkType::kLaunch).size(), 2U);
 }
 
+TEST_F(ExecRequestTest, ALoginAsksForItsKindOfExecAndSignalsItsOwnSessionsAlone) {
+  const auto own = std::make_shared<LoginSessions>();
+  ControlClient login(
+      server_, [] {}, own);
+  const auto ask_login = [&](const pb::Request& what) {
+    login.on_bytes(delimited(what.SerializeAsString()));
+    return cut(login.take_output());
+  };
+  const auto refused = [&](const pb::Request& what) {
+    const auto replies = ask_login(what);
+    return replies.size() == 1 && replies[0].reply().failure().errno_value() == EPERM;
+  };
+  const auto signal = [](char id, uint32_t session) {
+    auto out = request(id);
+    out.mutable_signal()->set_session(session);
+    out.mutable_signal()->set_number(1);
+    return out;
+  };
+  EXPECT_TRUE(refused(exec('x')));
+  session(7, 'o');
+  EXPECT_TRUE(refused(signal('a', 7)));
+  EXPECT_TRUE(refused(signal('b', 0)));
+  auto shell = exec('y');
+  shell.mutable_exec()->mutable_login();
+  EXPECT_TRUE(ask_login(shell).empty());
+  session(8, 'y');
+  ASSERT_EQ(cut(login.take_output()).at(0).reply().session(), 8U);
+  EXPECT_EQ(own->ids, std::set<uint32_t>{8});
+  EXPECT_FALSE(refused(signal('c', 8)));
+  EXPECT_TRUE(refused(signal('d', 7)));
+}
+
 TEST_F(ExecRequestTest, TwoClientsWithOneRequestGetOneSession) {
   ControlClient other(server_, [] {});
   ask(exec('x'));
@@ -192,7 +224,7 @@ TEST_F(ExecRequestTest, TwoClientsWithOneRequestGetOneSession) {
 TEST_F(ExecRequestTest, ADetachedOneIsAnsweredWhenItRunsOrCannot) {
   ask(exec('x', true));
   ask(exec('y', true));
-  EXPECT_EQ(port_.take(LinkType::kLaunch).at(0).header.value, kSessionDiscard);
+  EXPECT_EQ(port_.take(LinkType::kLaunch).at(0).header.value, kSessionDiscard | kSessionSealed);
   session(7, 'x', kSessionDiscard);
   session(8, 'y', kSessionDiscard);
   EXPECT_TRUE(said().empty());
@@ -267,6 +299,19 @@ TEST_F(ExecRequestTest, AnArchiveEndsWithItsClient) {
   EXPECT_EQ(port_.take(LinkType::kLaunch).at(0).header.value, kSessionTransient | kSessionOutside);
 }
 
+TEST_F(ExecRequestTest, WhatHasAnotherFilterThanTheAgentsOwnSaysSo) {
+  auto wanted = exec('x');
+  wanted.mutable_exec()->set_privileged(true);
+  EXPECT_TRUE(ask(wanted).empty());
+  wanted = exec('y');
+  wanted.mutable_exec()->set_debug_shell(true);
+  EXPECT_TRUE(ask(wanted).empty());
+  const auto sent = port_.take(LinkType::kLaunch);
+  ASSERT_EQ(sent.size(), 2U);
+  EXPECT_EQ(sent[0].header.value, 0U);
+  EXPECT_EQ(sent[1].header.value, static_cast<uint32_t>(kSessionApart));
+}
+
 TEST_F(ExecRequestTest, AListOfProcessesIsWhatTheHelperWrote) {
   auto list = request('x');
   list.mutable_list_processes();
@@ -330,6 +375,25 @@ TEST_F(ExecRequestTest, NewLimitsGoToAHelperWhichSaysWhatWasWrong) {
   // Once carried out, the same request has the same answer.
   EXPECT_EQ(ask(update).at(0).reply().failure().object(), "memory");
   EXPECT_TRUE(port_.take(LinkType::kUpdate).empty());
+}
+
+TEST_F(ExecRequestTest, ARestartPolicyIsCheckedAndToldToTheSupervisor) {
+  auto policy = request('p');
+  policy.mutable_restart_policy()->set_kind(pb::RestartPolicy::ALWAYS);
+  policy.mutable_restart_policy()->set_max_retries(3);
+  EXPECT_EQ(ask(policy).at(0).reply().failure().object(), "restart_policy.max_retries");
+  policy = request('q');
+  policy.mutable_restart_policy()->set_kind(pb::RestartPolicy::ON_FAILURE);
+  policy.mutable_restart_policy()->set_max_retries(3);
+  EXPECT_TRUE(ask(policy).empty());
+  const auto sent = port_.take(LinkType::kRestartPolicy);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].header.value, static_cast<uint32_t>(pb::RestartPolicy::ON_FAILURE));
+  EXPECT_EQ(sent[0].header.offset, 3U);
+  hear(answer_to(LinkType::kState, 'q'));
+  EXPECT_FALSE(said().at(0).reply().has_failure());
+  EXPECT_FALSE(ask(policy).at(0).reply().has_failure()) << "once";
+  EXPECT_TRUE(port_.take(LinkType::kRestartPolicy).empty());
 }
 
 TEST_F(ExecRequestTest, LimitsThatMakeNoSenseAreRefusedByTheirField) {

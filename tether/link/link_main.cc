@@ -12,7 +12,9 @@
 #include "common/result.h"
 #include "protocol/config.h"
 #include "tether/link/link_process_driver.h"
+#include "tether/link/memory_file.h"
 #include "tether/link/spawn_task.h"
+#include "tether/sandbox/sandbox.h"
 #include "tether/supervisor/link_messages.h"
 #include "tether/version.h"
 
@@ -22,25 +24,15 @@ namespace {
 using common::Result;
 
 constexpr size_t kMaxSecrets = 64 * 1024;
-
-// From its beginning, wherever the last reader of the same description left off.
-Result<std::string> read_memfd(int fd, size_t limit, const char* name) {
-  std::string out;
-  char piece[4096];
-  for (;;) {
-    const ssize_t n = ::pread(fd, piece, sizeof piece, static_cast<off_t>(out.size()));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return common::errno_error("read", name);
-    if (n == 0) break;
-    out.append(piece, static_cast<size_t>(n));
-    if (out.size() > limit) return common::make_error(EFBIG, "read", name);
-  }
-  ::explicit_bzero(piece, sizeof piece);
-  return out;
-}
+// Two rings of each session, and as much again for everything else.
+constexpr rlim_t kMostDescriptors = 4 * kMaxSessions;
+constexpr rlim_t kMostOfFile = rlim_t{8} << 20U;  // a specification, of request and configuration
+constexpr rlim_t kMostMemory = rlim_t{64} << 20U;
+// All rings, mapped.
+constexpr rlim_t kMostAddresses = 2 * kMaxSessions * rlim_t{kRingFileSize} + 2 * kMostMemory;
 
 Result<serial_transport::Key> read_key() {
-  ASSIGN_OR_RETURN(std::string bytes, read_memfd(kLinkSecretsFd, kMaxSecrets, "secrets"));
+  ASSIGN_OR_RETURN(std::string bytes, read_memory_file(kLinkSecretsFd, kMaxSecrets, "secrets"));
   protocol::pb::Secrets secrets;
   const bool parsed = secrets.ParseFromString(bytes);
   ::explicit_bzero(bytes.data(), bytes.size());
@@ -76,9 +68,20 @@ Result<LinkProcess::Options> read_options() {
   ASSIGN_OR_RETURN(options.endpoint.key, read_key());
   options.agent_version = kVersion;
   ASSIGN_OR_RETURN(const std::string config,
-                   read_memfd(kLinkConfigFd, protocol::kMaxConfigSize, "configuration"));
+                   read_memory_file(kLinkConfigFd, protocol::kMaxConfigSize, "configuration"));
   ASSIGN_OR_RETURN(options.config, protocol::parse_config(config));
   return options;
+}
+
+Sandbox sandbox() {
+  Sandbox out;
+  out.user = kLinkUser;
+  out.descriptors = kMostDescriptors;
+  out.file_size = kMostOfFile;
+  out.data = kMostMemory;
+  out.address_space = kMostAddresses;
+  out.own_network = true;  // What it has of links is open already.
+  return out;
 }
 
 // The loop guard: an exception costs what it happened in, not the process.
@@ -93,19 +96,28 @@ void run(boost::asio::io_context& io) {
   }
 }
 
+int give_up(const common::Error& error) {
+  std::fprintf(stderr, "tether link: %s\n", error.message().c_str());
+  return 1;
+}
+
 }  // namespace
 
 int link_main() {
   ::signal(SIGPIPE, SIG_IGN);
   ::prctl(PR_SET_DUMPABLE, 0);
   try {
-    auto options = read_options();
-    if (options.has_error()) {
-      std::fprintf(stderr, "tether link: %s\n", options.error().message().c_str());
-      return 1;
+    if (const auto entered = enter_sandbox(sandbox()); entered.has_error()) {
+      return give_up(entered.error());
     }
+    auto options = read_options();
+    if (options.has_error()) return give_up(options.error());
     boost::asio::io_context io(1);
     LinkProcess process(io.get_executor(), std::move(*options));
+    // Nothing that somebody sent has been read yet; all that is opened only once is open.
+    if (const auto limited = limit_calls(link_filter(), kLinkSupervisorFd); limited.has_error()) {
+      return give_up(limited.error());
+    }
     process.start([&io] { io.stop(); });
     run(io);
     return 0;

@@ -1,8 +1,12 @@
 #include "tether/link/link_process_driver.h"
 
+#include <fcntl.h>
+
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <optional>
 
+#include "protocol/journal.h"
 #include "tether/link/clock_server.h"
 #include "tether/link/connection_pump_driver.h"
 #include "tether/link/control_server.h"
@@ -15,19 +19,37 @@ namespace tether {
 namespace asio = boost::asio;
 using serial_transport::Connection;
 
+namespace {
+
+// What a secure link's line carries is kept short: a keystroke waits behind all of it.
+serial_transport::EndpointOptions line_options(serial_transport::EndpointOptions line,
+                                               bool secure) {
+  constexpr uint32_t kAhead = 16 * 1024;
+  if (secure) line.send_buffer = kAhead;
+  return line;
+}
+
+}  // namespace
+
 class LinkState : public std::enable_shared_from_this<LinkState> {
  public:
   LinkState(const asio::any_io_executor& executor, LinkProcess::Options options)
-      : channel_(std::make_shared<SupervisorChannel>(executor, std::move(options.supervisor))),
+      : secure_(protocol::has_secure_link(options.config)),
+        channel_(std::make_shared<SupervisorChannel>(executor, std::move(options.supervisor))),
         stdio_(sessions_, *channel_),
         control_(sessions_, *channel_, std::move(options.agent_version), std::move(options.config)),
         clock_(*channel_),
-        ssh_(*channel_,
-             [this](SshAsk asked, std::shared_ptr<LocalConnection> connection) {
-               serve_login(asked, std::move(connection));
-             }),
-        endpoint_(executor, options.endpoint, std::move(options.openers)),
-        timer_(executor) {}
+        ssh_(
+            *channel_,
+            [this](SshAsk asked, std::shared_ptr<LocalConnection> connection,
+                   std::shared_ptr<LoginSessions> login) {
+              serve_login(asked, std::move(connection), std::move(login));
+            },
+            [this](common::UniqueFd fd) { serve_link(std::move(fd)); }),
+        endpoint_(executor, line_options(options.endpoint, secure_), std::move(options.openers)),
+        timer_(executor) {
+    if (secure_) inner_.emplace(executor, options.endpoint, [this] { return take_link(); });
+  }
 
   void start(std::function<void()> on_supervisor_gone);
   void close();
@@ -41,11 +63,18 @@ class LinkState : public std::enable_shared_from_this<LinkState> {
   void on_message(const LinkHeader& header, std::string_view payload,
                   std::span<common::UniqueFd> fds);
   template <typename Stream>
-  void accept_stdio(std::shared_ptr<Stream> connection);
+  void accept_stdio(std::shared_ptr<Stream> connection,
+                    std::shared_ptr<const LoginSessions> login = {});
   void accept_control(std::shared_ptr<Connection> connection);
-  void serve_login(SshAsk asked, std::shared_ptr<LocalConnection> connection);
+  void serve_login(SshAsk asked, std::shared_ptr<LocalConnection> connection,
+                   std::shared_ptr<LoginSessions> login);
   void accept_clock(std::shared_ptr<Connection> connection);
+  void listen(serial_transport::Endpoint& endpoint);
+  void refuse_plain(const char* service);
+  void serve_link(common::UniqueFd fd);
+  common::Result<serial_transport::Link> take_link();
 
+  const bool secure_;
   SessionTable sessions_;
   std::shared_ptr<SupervisorChannel> channel_;
   StdioServer stdio_;
@@ -53,6 +82,9 @@ class LinkState : public std::enable_shared_from_this<LinkState> {
   ClockServer clock_;
   SshServer ssh_;
   serial_transport::Endpoint endpoint_;
+  // Of a secure link: what its control plane comes by, in SSH, on endpoint_'s connections.
+  std::optional<serial_transport::Endpoint> inner_;
+  common::UniqueFd next_link_;  // for inner_
   asio::steady_timer timer_;
   uint64_t armed_ms_ = ~uint64_t{0};
 };
@@ -91,8 +123,8 @@ class StdioPeer : public Peer {
 class ControlPeer : public Peer {
  public:
   ControlPeer(std::shared_ptr<LinkState> state, std::function<void()> wake,
-              ControlClient::Rights rights = ControlClient::Rights::kAll)
-      : state_(std::move(state)), client_(state_->control(), std::move(wake), rights) {}
+              std::shared_ptr<LoginSessions> login = {})
+      : state_(std::move(state)), client_(state_->control(), std::move(wake), std::move(login)) {}
   void on_bytes(std::string_view bytes) override { client_.on_bytes(bytes); }
   void on_eof() override { eof_ = true; }
   bool wants_input() const override { return !eof_ && client_.wants_input(); }
@@ -152,22 +184,57 @@ void LinkState::start(std::function<void()> on_supervisor_gone) {
   };
   handlers.on_closed = std::move(on_supervisor_gone);
   channel_->start(std::move(handlers));
-  endpoint_.listen("stdio", [weak](std::shared_ptr<Connection> connection) {
-    if (const auto self = weak.lock()) self->accept_stdio(std::move(connection));
-  });
-  endpoint_.listen("control", [weak](std::shared_ptr<Connection> connection) {
-    if (const auto self = weak.lock()) self->accept_control(std::move(connection));
-  });
+  listen(secure_ ? *inner_ : endpoint_);
+  for (const char* service : {"stdio", "control", "clock"}) {
+    if (secure_) refuse_plain(service);
+  }
   endpoint_.listen("ssh", [weak](std::shared_ptr<Connection> connection) {
     if (const auto self = weak.lock()) self->ssh_.accept(std::move(connection));
   });
-  endpoint_.listen("clock", [weak](std::shared_ptr<Connection> connection) {
-    if (const auto self = weak.lock()) self->accept_clock(std::move(connection));
-  });
+  if (secure_) inner_->start();
   endpoint_.start();
 }
 
+void LinkState::listen(serial_transport::Endpoint& endpoint) {
+  const auto weak = weak_from_this();
+  endpoint.listen("stdio", [weak](std::shared_ptr<Connection> connection) {
+    if (const auto self = weak.lock()) self->accept_stdio(std::move(connection));
+  });
+  endpoint.listen("control", [weak](std::shared_ptr<Connection> connection) {
+    if (const auto self = weak.lock()) self->accept_control(std::move(connection));
+  });
+  endpoint.listen("clock", [weak](std::shared_ptr<Connection> connection) {
+    if (const auto self = weak.lock()) self->accept_clock(std::move(connection));
+  });
+}
+
+// Who asks for it has the link's key, or he would not be heard, and no login: that is told.
+void LinkState::refuse_plain(const char* service) {
+  endpoint_.listen(service, [weak = weak_from_this(), service](std::shared_ptr<Connection> asked) {
+    asked->reset(serial_transport::Reason::kNoSuchService);
+    const auto self = weak.lock();
+    if (!self) return;
+    LinkHeader header;
+    header.type = LinkType::kSshNews;
+    header.value = static_cast<uint32_t>(protocol::SshNews::kRefused);
+    self->channel_->send(header, std::string(service) + " without SSH: the link is a secure one");
+  });
+}
+
+// The latest login counts: one before it is of a host end that has gone, or will hear of it.
+void LinkState::serve_link(common::UniqueFd fd) {
+  if (!secure_ || ::fcntl(fd.get(), F_SETFL, O_NONBLOCK) != 0) return;
+  next_link_ = std::move(fd);
+  inner_->reopen();
+}
+
+common::Result<serial_transport::Link> LinkState::take_link() {
+  if (!next_link_) return common::make_error(ENOTCONN, "open", "secure link", "nobody logged in");
+  return serial_transport::Link(std::move(next_link_));
+}
+
 void LinkState::close() {
+  if (inner_) inner_->close();
   endpoint_.close();
   channel_->close();
   timer_.cancel();
@@ -187,9 +254,10 @@ void LinkState::on_message(const LinkHeader& header, std::string_view payload,
 }
 
 template <typename Stream>
-void LinkState::accept_stdio(std::shared_ptr<Stream> connection) {
+void LinkState::accept_stdio(std::shared_ptr<Stream> connection,
+                             std::shared_ptr<const LoginSessions> login) {
   const auto pump = std::make_shared<Pump<Stream>>(connection);
-  const auto id = stdio_.open(waker(pump));
+  const auto id = stdio_.open(waker(pump), std::move(login));
   if (id == 0) return refuse(*connection);
   pump->start(std::make_unique<StdioPeer>(shared_from_this(), id));
 }
@@ -201,12 +269,12 @@ void LinkState::accept_control(std::shared_ptr<Connection> connection) {
 }
 
 // Of a login process, which parses what anybody may send: it gets no more than logins need.
-void LinkState::serve_login(SshAsk asked, std::shared_ptr<LocalConnection> connection) {
-  if (asked == SshAsk::kServeStdio) return accept_stdio(std::move(connection));
+void LinkState::serve_login(SshAsk asked, std::shared_ptr<LocalConnection> connection,
+                            std::shared_ptr<LoginSessions> login) {
+  if (asked == SshAsk::kServeStdio) return accept_stdio(std::move(connection), std::move(login));
   if (control_.full()) return connection->reset();
   const auto pump = std::make_shared<LocalPump>(std::move(connection));
-  pump->start(std::make_unique<ControlPeer>(shared_from_this(), waker(pump),
-                                            ControlClient::Rights::kLogins));
+  pump->start(std::make_unique<ControlPeer>(shared_from_this(), waker(pump), std::move(login)));
 }
 
 void LinkState::accept_clock(std::shared_ptr<Connection> connection) {

@@ -58,6 +58,9 @@ SessionView* SessionTable::introduce(const LinkHeader& header, std::span<common:
   if (discard) {
     for (StreamView& stream : session.streams) stream.known = stream.ended = true;
   }
+  if ((header.value & kSessionFresh) != 0) {
+    for (StreamView& stream : session.streams) stream.known = true;
+  }
   return &session;
 }
 

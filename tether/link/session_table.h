@@ -38,6 +38,7 @@ struct SessionView {
   bool exit_acknowledged = false;
   std::vector<std::string> argv;  // of an exec that was asked for through this process; escaped
 
+  bool primary() const { return (flags & kSessionPrimary) != 0; }
   bool running() const { return (flags & kSessionRunning) != 0 && !exit; }
   bool ready() const { return streams[0].known && streams[1].known; }
 };
@@ -48,8 +49,11 @@ class SessionTable {
   // come with kSession. Gives the session it changed, or null; kGone leaves none.
   SessionView* on_message(const LinkHeader& header, std::string_view payload,
                           std::span<common::UniqueFd> fds);
-  // 0 means the primary. Null when there is none (yet). Valid until its kGone.
+  // 0 means the primary. Null when there is none (yet). Valid until its kGone or forget().
   SessionView* find(uint32_t id);
+  // An exec whose end was acknowledged: the supervisor has done with it too, and says no more of
+  // it.
+  void forget(uint32_t id) { sessions_.erase(id); }
   SessionView* find_request(const std::array<uint64_t, 2>& request);
   const std::map<uint32_t, SessionView>& all() const { return sessions_; }
 

@@ -29,10 +29,11 @@ constexpr size_t kMaxServed = kSshMaxChannels + 16;
 // One login: its client's connection, the socket to its process, and what that asks for.
 class SshLogin : public std::enable_shared_from_this<SshLogin> {
  public:
-  SshLogin(SupervisorPort& port, SshServer::Serve serve, std::shared_ptr<Connection> connection,
-           common::UniqueFd wire, common::UniqueFd requests)
+  SshLogin(SupervisorPort& port, SshServer::Serve serve, SshServer::ServeLink serve_link,
+           std::shared_ptr<Connection> connection, common::UniqueFd wire, common::UniqueFd requests)
       : port_(port),
         serve_(std::move(serve)),
+        serve_link_(std::move(serve_link)),
         connection_(std::move(connection)),
         wire_(connection_->get_executor(), asio::local::stream_protocol(), wire.release()),
         requests_(connection_->get_executor(), requests.release()) {}
@@ -54,6 +55,8 @@ class SshLogin : public std::enable_shared_from_this<SshLogin> {
 
   SupervisorPort& port_;
   SshServer::Serve serve_;
+  const std::shared_ptr<LoginSessions> sessions_ = std::make_shared<LoginSessions>();
+  SshServer::ServeLink serve_link_;
   std::shared_ptr<Connection> connection_;
   LocalSocket wire_;
   RequestSocket requests_;
@@ -130,6 +133,10 @@ bool SshLogin::take_request() {
     fd.reset(received);
   }
   const auto asked = static_cast<SshAsk>(bytes[0]);
+  if (asked == SshAsk::kServeLink) {
+    if (fd) serve_link_(std::move(fd));
+    return true;
+  }
   if (asked == SshAsk::kServeControl || asked == SshAsk::kServeStdio) {
     const auto place = std::find_if(served_.begin(), served_.end(),
                                     [](const auto& weak) { return weak.expired(); });
@@ -141,7 +148,7 @@ bool SshLogin::take_request() {
     (void)fd.release();
     auto connection = std::make_shared<LocalConnection>(std::move(socket));
     *place = connection;
-    serve_(asked, std::move(connection));
+    serve_(asked, std::move(connection), sessions_);
     return true;
   }
   if (asked >= SshAsk::kRefused && asked <= SshAsk::kEnded) {
@@ -187,7 +194,8 @@ void SshServer::on_message(const LinkHeader& header, std::span<common::UniqueFd>
     return connection->reset(many ? serial_transport::Reason::kTooMany
                                   : serial_transport::Reason::kNoSuchService);
   }
-  std::make_shared<SshLogin>(port_, serve_, connection, std::move(fds[0]), std::move(fds[1]))
+  std::make_shared<SshLogin>(port_, serve_, serve_link_, connection, std::move(fds[0]),
+                             std::move(fds[1]))
       ->start();
 }
 

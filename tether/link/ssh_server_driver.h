@@ -11,6 +11,7 @@
 #include "common/unique_fd.h"
 #include "serial-transport/connection.h"
 #include "tether/link/connection_pump_driver.h"
+#include "tether/link/login_sessions.h"
 #include "tether/link/ssh/ssh_role.h"
 #include "tether/link/supervisor_port.h"
 
@@ -20,10 +21,15 @@ namespace tether {
 class SshServer {
  public:
   static constexpr size_t kMaxWaiting = 32;
-  // Makes a stream socket of a login process's a connection of the service asked for.
-  using Serve = std::function<void(SshAsk, std::shared_ptr<LocalConnection>)>;
+  // Makes a stream socket of a login process's a connection of the service asked for, to the
+  // login's own sessions.
+  using Serve =
+      std::function<void(SshAsk, std::shared_ptr<LocalConnection>, std::shared_ptr<LoginSessions>)>;
+  // Takes one as a byte link of a host end.
+  using ServeLink = std::function<void(common::UniqueFd)>;
 
-  SshServer(SupervisorPort& port, Serve serve) : port_(port), serve_(std::move(serve)) {}
+  SshServer(SupervisorPort& port, Serve serve, ServeLink serve_link)
+      : port_(port), serve_(std::move(serve)), serve_link_(std::move(serve_link)) {}
   void accept(std::shared_ptr<serial_transport::Connection> connection);
   // kSshStarted; others are ignored.
   void on_message(const LinkHeader& header, std::span<common::UniqueFd> fds);
@@ -31,6 +37,7 @@ class SshServer {
  private:
   SupervisorPort& port_;
   Serve serve_;
+  ServeLink serve_link_;
   std::map<uint64_t, std::shared_ptr<serial_transport::Connection>> waiting_;  // by their kSshLogin
   uint64_t last_ = 0;
 };

@@ -5,11 +5,12 @@
 
 namespace tether {
 
-StdioServer::ClientId StdioServer::open(std::function<void()> wake) {
+StdioServer::ClientId StdioServer::open(std::function<void()> wake,
+                                        std::shared_ptr<const LoginSessions> login) {
   if (clients_.size() >= kMaxClients) return 0;
   const ClientId id = next_++;
   Client& client = clients_[id];
-  client.attach = std::make_unique<Attach>(sessions_, port_);
+  client.attach = std::make_unique<Attach>(sessions_, port_, std::move(login));
   client.wake = std::move(wake);
   waiting_.push_back(id);
   return id;
@@ -96,7 +97,9 @@ void StdioServer::on_message(const LinkHeader& header, uint64_t now_ms) {
 
 void StdioServer::on_port_ready(uint64_t now_ms) {
   for (const auto& [id, client] : clients_) poke(id, now_ms);
-  for (const auto& [id, session] : sessions_.all()) after_change(id);
+  std::vector<uint32_t> ids;
+  for (const auto& [id, session] : sessions_.all()) ids.push_back(id);
+  for (const uint32_t id : ids) after_change(id);
 }
 
 uint64_t StdioServer::next_deadline_ms() const {
@@ -124,18 +127,21 @@ void StdioServer::after_change(uint32_t id) {
   }
   if (port_.congested()) return;
   free_acknowledged(*session);
-  acknowledge_exit(*session);
+  if (acknowledge_exit(*session) && !session->primary()) return sessions_.forget(id);
   tell_attached(*session);
 }
 
 void StdioServer::tell_attached(const SessionView& session) {
   Audience& audience = audiences_[session.id];
   const auto count = static_cast<uint32_t>(audience.clients.size());
-  if (std::exchange(audience.told, count) == count) return;
+  const bool watched = session.streams[0].watched || session.streams[1].watched;
+  const bool told = std::exchange(audience.watched_told, watched) == watched;
+  if (std::exchange(audience.told, count) == count && told) return;
   LinkHeader header;
   header.type = LinkType::kAttached;
   header.session = session.id;
   header.value = count;
+  header.stream = watched ? 1 : 0;
   port_.send(header);
 }
 
@@ -153,7 +159,8 @@ void StdioServer::free_acknowledged(SessionView& session) {
       }
     }
     if (least == ~uint64_t{0}) continue;
-    const bool news = most > view.delivered || !std::exchange(view.watched, true);
+    const bool news = most > view.delivered;
+    view.watched = view.watched || !news;
     const bool more = least > view.tail;
     if (!more && !news) continue;
     view.tail = std::max(view.tail, least);
@@ -169,17 +176,18 @@ void StdioServer::free_acknowledged(SessionView& session) {
 }
 
 // The supervisor may end the machine on this word: it waits for those who are still reading.
-void StdioServer::acknowledge_exit(SessionView& session) {
+bool StdioServer::acknowledge_exit(SessionView& session) {
   const Audience& audience = audiences_[session.id];
-  if (!session.exit || session.exit_acknowledged || !audience.exit_seen) return;
+  if (!session.exit || session.exit_acknowledged || !audience.exit_seen) return false;
   for (const ClientId id : audience.clients) {
-    if (!client(id).exit_acknowledged()) return;
+    if (!client(id).exit_acknowledged()) return false;
   }
   session.exit_acknowledged = true;
   LinkHeader header;
   header.type = LinkType::kExitAck;
   header.session = session.id;
   port_.send(header);
+  return true;
 }
 
 }  // namespace tether

@@ -23,7 +23,8 @@ class StdioServer {
 
   // A new connection; 0: there are too many. `wake` is called whenever take_output(), wants_input()
   // or ending() may have changed; it must not call back.
-  ClientId open(std::function<void()> wake);
+  // `login`: whose sessions it may attach to; null: to all.
+  ClientId open(std::function<void()> wake, std::shared_ptr<const LoginSessions> login = {});
   // The connection is gone, for whatever reason: the client merely detaches.
   void close(ClientId id);
 
@@ -51,8 +52,9 @@ class StdioServer {
   // What there is to know of a session beside its view.
   struct Audience {
     std::vector<ClientId> clients;
-    uint32_t told = 0;       // of how many the supervisor knows
-    bool exit_seen = false;  // some client has the session's end
+    uint32_t told = 0;          // of how many the supervisor knows
+    bool watched_told = false;  // and that one of them is to have the output
+    bool exit_seen = false;     // some client has the session's end
   };
   Attach& client(ClientId id) const { return *clients_.at(id).attach; }
   void touched(ClientId id, Client& client);
@@ -62,7 +64,7 @@ class StdioServer {
   void replace_older(const Attach& newcomer);
   void tell_attached(const SessionView& session);
   void free_acknowledged(SessionView& session);
-  void acknowledge_exit(SessionView& session);
+  bool acknowledge_exit(SessionView& session);  // true: it is now
 
   SessionTable& sessions_;
   SupervisorPort& port_;

@@ -85,7 +85,10 @@ TEST_F(StdioServerTest, TheSuccessorOfAClientBeginsWhereItWas) {
   const auto first = attach();
   output(1, "0123456789");
   hear(first);
-  ASSERT_EQ(port_.take(LinkType::kDelivered).size(), 2U) << "for each stream: there is a client";
+  const auto attached = port_.take(LinkType::kAttached);
+  ASSERT_EQ(attached.size(), 1U);
+  EXPECT_EQ(attached[0].header.stream, 1U) << "there is a client of the output";
+  EXPECT_TRUE(port_.take(LinkType::kDelivered).empty());
   say(first, StdioType::kAck, Stream::kStdout, 4);
   server_.close(first);
   LinkHeader tail;
@@ -294,6 +297,25 @@ TEST_F(StdioServerTest, BreakingTheProtocolEndsTheConnection) {
   EXPECT_EQ(server_.ending(hole), Attach::Ending::kReset);
 }
 
+TEST_F(StdioServerTest, ALoginAttachesToItsOwnSessionsAlone) {
+  tell_session();
+  const auto own = std::make_shared<LoginSessions>();
+  const auto attach_to = [&](uint32_t session) {
+    StdioAttach attach;
+    attach.session = session;
+    const auto id = server_.open([] {}, own);
+    say(id, StdioType::kAttach, Stream::kStdin, 0, protocol::encode(attach));
+    return hear(id).at(0);
+  };
+  for (const uint32_t session : {0U, kSession}) {
+    const auto frame = attach_to(session);
+    EXPECT_EQ(frame.type, StdioType::kError);
+    EXPECT_EQ(frame.payload, "session " + std::to_string(session) + " is not of this login");
+  }
+  own->ids.insert(kSession);
+  EXPECT_EQ(attach_to(kSession).type, StdioType::kAttached);
+}
+
 TEST_F(StdioServerTest, RefusesWithOneLine) {
   tell_session();
   const auto unknown = attach(0, 0, StdioAttach::kWantOutput, 99);
@@ -320,6 +342,35 @@ TEST_F(StdioServerTest, TheExitIsAcknowledgedWhenNobodyIsStillReading) {
   say(slow, StdioType::kExitAck, Stream::kStdin, 0);
   server_.close(slow);
   EXPECT_EQ(port_.take(LinkType::kExitAck).size(), 1U);
+}
+
+TEST_F(StdioServerTest, AnExecWhoseEndIsAcknowledgedIsForgottenWithoutFurtherWords) {
+  tell_session(0);
+  const auto id = attach(0, 0, StdioAttach::kWantOutput, kSession);
+  end_session(0);
+  hear(id);
+  port_.take(LinkType::kAttached);
+  say(id, StdioType::kExitAck, Stream::kStdin, 0);
+  EXPECT_EQ(port_.take(LinkType::kExitAck).size(), 1U);
+  EXPECT_EQ(sessions_.find(kSession), nullptr);
+  EXPECT_EQ(server_.ending(id), Attach::Ending::kFinish);
+  server_.close(id);
+  EXPECT_TRUE(port_.take(LinkType::kAttached).empty());
+  EXPECT_EQ(shape(hear(attach(0, 0, StdioAttach::kWantOutput, kSession))), "e");
+}
+
+TEST_F(StdioServerTest, AFreshSessionIsAttachedToBeforeAnythingIsSaidOfItsStreams) {
+  std::array<common::UniqueFd, 2> fds = {rings_[0].reader(), rings_[1].reader()};
+  LinkHeader header;
+  header.type = LinkType::kSession;
+  header.value = kSessionFresh;
+  tell(header, {}, fds);
+  const auto id = attach(0, 0, StdioAttach::kWantOutput, kSession);
+  EXPECT_EQ(shape(hear(id)), "A");
+  output(1, "first");
+  EXPECT_EQ(text(hear(id), Stream::kStdout), "first");
+  tell_exit(3);
+  EXPECT_EQ(shape(hear(id)), "EEX") << "the end of a session is that of its streams";
 }
 
 TEST_F(StdioServerTest, AVanishedClientAcknowledgesNoExit) {

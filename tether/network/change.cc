@@ -63,17 +63,6 @@ NetworkChange describe(const Interface& interface, bool connected) {
   return change;
 }
 
-Result<Network> present_network() {
-  Network network;
-  const auto bytes = common::read_file(kFile, protocol::kMaxConfigSize);
-  if (bytes.has_error()) {
-    if (bytes.error().code == std::errc::no_such_file_or_directory) return network;
-    return bytes.error();
-  }
-  network.ParseFromString(*bytes);
-  return network;
-}
-
 // The client that has the lease gives it back first: it was told when we were started.
 void await_release(const std::string& name, NetworkSystem& system) {
   const uint64_t deadline = now_ms() + kReleaseMs;
@@ -200,6 +189,17 @@ StageResult<void> disconnect_interface(Network& network, std::string_view name,
 
 void remember_network(const Network& network) {
   (void)common::write_file_atomically(kFile, network.SerializeAsString(), 0600);
+}
+
+Result<Network> present_network() {
+  Network network;
+  const auto bytes = common::read_file(kFile, protocol::kMaxConfigSize);
+  if (bytes.has_error()) {
+    if (bytes.error().code == std::errc::no_such_file_or_directory) return network;
+    return bytes.error();
+  }
+  network.ParseFromString(*bytes);
+  return network;
 }
 
 void network_change_main() {

@@ -40,6 +40,8 @@ StageResult<void> disconnect_interface(protocol::pb::Network& network, std::stri
 
 // Keeps the present network for the role, which is never the only one to know it.
 void remember_network(const protocol::pb::Network& network);
+// What was remembered last: name servers are the configuration's own, never a lease's.
+common::Result<protocol::pb::Network> present_network();
 
 // Never returns. The exit code is 0 or an errno.
 [[noreturn]] void network_change_main();

@@ -24,6 +24,7 @@
 #include "tether/network/dhcp_client.h"
 #include "tether/network/dhcp_socket.h"
 #include "tether/network/network_system.h"
+#include "tether/sandbox/sandbox.h"
 #include "tether/session/privileges.h"
 #include "tether/supervisor/clock.h"
 
@@ -40,6 +41,10 @@ constexpr uint32_t kHotMetric = 800;   // those that came later are behind all o
 constexpr uint64_t kMostWaitMs = 3600000;
 constexpr size_t kMostClients = 16;
 constexpr int kFailed = 1;
+
+constexpr sock_filter kFilter[] = {
+#include "tether/dhcp_filter.inc"
+};
 
 struct Client {
   uint32_t interface;  // in the configuration, or a hot one's number
@@ -236,7 +241,7 @@ common::Status confine() {
   if (const int failed = become_service(kNobody, kKept); failed != 0) {
     return common::make_error(failed, "become", "nobody");
   }
-  return {};
+  return limit_calls(kFilter, -1);
 }
 
 common::Status start() {

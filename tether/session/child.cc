@@ -16,6 +16,7 @@
 #include "tether/session/container_mounts.h"
 #include "tether/session/privileges.h"
 #include "tether/session/report.h"
+#include "tether/session/resolve.h"
 #include "tether/session/sftp/sftp.h"
 
 namespace tether {
@@ -57,7 +58,7 @@ void run_session_child(const ChildPlan& plan) {
     die(Stage::kUser, failed, "setuid");
   }
   const uint64_t kept = user_capabilities(plan.user, plan.confinement);
-  if (plan.archive != nullptr || plan.sftp) {  // Nothing is executed.
+  if (plan.archive != nullptr || plan.sftp || plan.name != nullptr) {  // Nothing is executed.
     if (set_capabilities(kept) != 0) die(Stage::kCapabilities, errno, "capabilities");
   }
   if (plan.archive != nullptr) {
@@ -68,6 +69,10 @@ void run_session_child(const ChildPlan& plan) {
   if (plan.sftp) {
     ::close_range(STDERR_FILENO + 1, ~0U, 0);
     ::_exit(run_sftp(plan.user.home));
+  }
+  if (plan.name != nullptr) {
+    ::close_range(STDERR_FILENO + 1, ~0U, 0);
+    ::_exit(run_resolve(plan.name));
   }
   // Root may have been unable to enter what is the user's alone, and the other way round.
   if (::chdir(plan.working_dir.c_str()) != 0 && errno != EACCES) {

@@ -28,6 +28,19 @@ Confinement plan_confinement(const ::tether::v1::Sandbox& sandbox);
 // errno.
 int become_confined_user(const User& user, const Confinement& plan);
 
+// Whether its sessions may have their filter beforehand: it is the agent's own, and none of them
+// can trace others.
+bool is_sealable(const ::tether::v1::Sandbox& sandbox);
+
+// Gives this process, and so all that it will clone, the agent's own filter once and for all: an
+// exec then need not install it, which costs as much as an execve. What a launcher itself has to do
+// goes by call_past_seal(): the filter lets it through for a secret word in an argument that the
+// kernel does not look at. 0 or an errno.
+int seal_beforehand();
+bool is_sealed();
+// clone3(2) or setns(2), sealed or not. As syscall(2).
+long call_past_seal(long number, long first, long second);
+
 // The capabilities of one who executes nothing: without what become_confined_user() has kept.
 uint64_t user_capabilities(const User& user, const Confinement& plan);
 

@@ -22,6 +22,8 @@ inline constexpr int kLaunchJoinFd = 5;      // pidfd of whose namespaces to joi
 inline constexpr int kLaunchRequestsFd = 6;  // SOCK_SEQPACKET of LaunchRequests; none: only one
                                              // session, whose 0 to 4 are there. Its end is the
                                              // launcher's
+inline constexpr int kLaunchSealedFd = 7;    // any; that it is there says: only sessions with the
+                                             // agent's own seccomp filter, installed beforehand
 
 // Where the agent keeps things in its own mount namespace.
 inline constexpr const char* kContainerRoot =

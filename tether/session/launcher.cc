@@ -12,8 +12,10 @@
 #include <exception>
 
 #include "common/io.h"
+#include "tether/session/confinement.h"
 #include "tether/session/launch.h"
 #include "tether/session/namespaces.h"
+#include "tether/session/privileges.h"
 #include "tether/session/report.h"
 #include "tether/session/tools.h"
 #include "tether/session/worker.h"
@@ -36,7 +38,7 @@ long clone_process(int group, bool new_pid_namespace) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = static_cast<uint64_t>(group);
   }
-  return ::syscall(SYS_clone3, &args, sizeof args);
+  return call_past_seal(SYS_clone3, reinterpret_cast<long>(&args), sizeof args);
 }
 
 StageError failure(const char* operation, std::string object) {
@@ -158,13 +160,28 @@ class Server {
   bool outside_ = false;
 };
 
-StageResult<void> serve_all(common::UniqueFd join) {
+// What each of the container's execs has, but for those that ask for more and go elsewhere.
+StageResult<void> confine_beforehand(const protocol::pb::Sandbox& sandbox) {
+  if (const int failed = limit_bounding_set(plan_confinement(sandbox).capabilities); failed != 0) {
+    return StageError{Stage::kCapabilities, common::make_error(failed, "limit", "bounding set")};
+  }
+  if (const int failed = seal_beforehand(); failed != 0) {
+    return StageError{Stage::kCapabilities,
+                      common::make_error(failed, "install", "seccomp filter")};
+  }
+  return {};
+}
+
+StageResult<void> serve_all(common::UniqueFd join, bool sealed) {
   auto group = open_group();
   if (group.has_error()) return StageError{Stage::kCgroup, group.error()};
   {
     const auto spec = read_spec(kLaunchSpecFd);
     if (spec.has_error()) return spec.error();
     if (auto done = enter_namespaces(*spec, join, true); done.has_error()) return done;
+    if (sealed) {
+      if (auto done = confine_beforehand(spec->sandbox()); done.has_error()) return done;
+    }
   }
   // What comes with a request lands above the places that it is moved to.
   ::fcntl(0, F_DUPFD_CLOEXEC, kLaunchStatusFd);
@@ -193,7 +210,8 @@ void launcher_main() {
   try {
     auto join = given(kLaunchJoinFd);
     const bool stays = ::fcntl(kLaunchRequestsFd, F_SETFD, FD_CLOEXEC) == 0;
-    const auto done = stays ? serve_all(std::move(join)) : launch_one(join);
+    const bool sealed = bool{given(kLaunchSealedFd)};
+    const auto done = stays ? serve_all(std::move(join), sealed) : launch_one(join);
     if (!done.has_error()) ::_exit(0);
     if (stays) refuse_all(done.error());
     report_failure(done.error());

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "tether/boot/boot_table.h"
+#include "tether/session/confinement.h"
 #include "tether/session/container_mounts.h"
 #include "tether/session/launch.h"
 
@@ -53,7 +54,9 @@ StageResult<void> join_namespaces(const common::UniqueFd& pidfd, bool later) {
 }
 
 StageResult<void> join_cgroup_namespace(const common::UniqueFd& pidfd) {
-  if (::setns(pidfd.get(), CLONE_NEWCGROUP) != 0) return failure("join", "cgroup namespace");
+  if (call_past_seal(SYS_setns, pidfd.get(), CLONE_NEWCGROUP) != 0) {
+    return failure("join", "cgroup namespace");
+  }
   return {};
 }
 

@@ -26,11 +26,16 @@ uint64_t bits_of(std::span<const int> capabilities) {
 uint64_t debug_capabilities() { return bits_of(kDebug); }
 
 int limit_bounding_set(uint64_t keep) {
+  static uint64_t gone = 0;  // by this process, or who cloned it
   for (int capability = 0; capability < kMaxCapabilities; ++capability) {
-    if ((keep >> static_cast<unsigned>(capability) & 1U) != 0) continue;
+    const uint64_t bit = uint64_t{1} << static_cast<unsigned>(capability);
+    if (((keep | gone) & bit) != 0) continue;
     if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
-      return errno == EINVAL && capability > 0 ? 0 : errno;  // past the kernel's last one
+      if (errno != EINVAL || capability == 0) return errno;
+      gone |= ~uint64_t{0} << static_cast<unsigned>(capability);  // past the kernel's last one
+      return 0;
     }
+    gone |= bit;
   }
   return 0;
 }

@@ -123,9 +123,14 @@ ChildPlan plan_archive(const protocol::pb::LaunchSpec& spec) {
 }
 
 // What the agent itself does for somebody who logs in.
-[[noreturn]] void serve_login(const protocol::pb::Login& login, ChildPlan& plan) {
-  if (login.kind() == protocol::pb::Login::CHECK) ::_exit(0);  // There is such a user.
-  plan.sftp = true;
+[[noreturn]] void serve_login(const protocol::pb::LaunchSpec& spec, ChildPlan& plan) {
+  const auto kind = spec.login().kind();
+  if (kind == protocol::pb::Login::CHECK) ::_exit(0);  // There is such a user.
+  plan.sftp = kind == protocol::pb::Login::SFTP;
+  if (kind == protocol::pb::Login::RESOLVE && spec.session().argv_size() == 1) {
+    plan.name = spec.session().argv(0).c_str();
+  }
+  if (!plan.sftp && plan.name == nullptr) ::_exit(1);
   run_session_child(plan);
 }
 
@@ -151,7 +156,7 @@ StageError start(const protocol::pb::LaunchSpec& spec, int busybox, bool fresh) 
   if (fresh) plan.proc = plan_proc(spec.sandbox());
   plan.user = std::move(*user);
   if (spec.has_login() && spec.login().kind() != protocol::pb::Login::SHELL) {
-    serve_login(spec.login(), plan);
+    serve_login(spec, plan);
   }
   plan.working_dir = session.working_dir().empty() ? "/" : session.working_dir();
   if (spec.has_login()) plan.working_dir = home_directory(plan.user);
@@ -221,6 +226,12 @@ StageResult<protocol::pb::LaunchSpec> read_spec(int fd) {
   return spec;
 }
 
+bool may_be_sealed(const protocol::pb::LaunchSpec& spec) {
+  const bool executes = !spec.has_archive() &&
+                        (!spec.has_login() || spec.login().kind() == protocol::pb::Login::SHELL);
+  return executes && !spec.debug_shell() && is_sealable(spec.sandbox());
+}
+
 StageResult<void> enter_namespaces(const protocol::pb::LaunchSpec& spec,
                                    const common::UniqueFd& join, bool later) {
   // While /proc is still the agent's. What protects the agent is not for the container.
@@ -235,6 +246,10 @@ StageResult<void> enter_namespaces(const protocol::pb::LaunchSpec& spec,
 
 void run_session(const protocol::pb::LaunchSpec& spec, int busybox, bool fresh) {
   report_started();
+  if (is_sealed() && !may_be_sealed(spec)) {
+    give_up(
+        at(Stage::kInternal, common::make_error(EINVAL, "launch", "session of another filter")));
+  }
   if (spec.has_archive()) run_session_child(plan_archive(spec));
   give_up(start(spec, busybox, fresh));
 }

@@ -10,6 +10,9 @@ namespace tether {
 // Of a launch specification, whose descriptor may be shared: by position.
 StageResult<protocol::pb::LaunchSpec> read_spec(int fd);
 
+// Whether a launcher that is sealed beforehand is one for it.
+bool may_be_sealed(const protocol::pb::LaunchSpec& spec);
+
 // Moves a launcher to where its sessions live: into the namespaces of the process that `join` is,
 // its children into the pid namespace too; without one, into new ones. `later`:
 // join_namespaces()'s.

@@ -155,9 +155,8 @@ TEST(RingTail, IsInTheMemoryBeforeBytesAreOverwritten) {
   ASSERT_EQ(::write(ends[1], "0123456789", 10), 10);
   EXPECT_EQ(ring.fill_from(ends[0]), Ring::Fill::kBytes);
   EXPECT_TRUE(ring.free_below(4));
-  const auto memory = ring.reopen_read_only();
   uint64_t tail = 0;
-  ASSERT_EQ(::pread(memory.get(), &tail, sizeof tail, kRingSize),
+  ASSERT_EQ(::pread(ring.reader(), &tail, sizeof tail, kRingSize),
             static_cast<ssize_t>(sizeof tail));
   EXPECT_EQ(tail, 4U);
   EXPECT_EQ(ring.bytes(4, 3)[0], "456");

@@ -64,32 +64,36 @@ enum class LinkType : uint32_t {
   kStdinEof = 34,    // session, writer; offset: the writer's end
   kResize = 35,      // session; value: rows << 16 | columns
   kSignal = 36,      // session; value: number; stream 1: the whole process group; writer: request
-  kStop = 37,        // value: grace in ms, 0: the configured one; writer: request
-  kExitAck = 38,     // session: a client has its end
-  kAttached = 39,    // session; value: how many clients are attached now
+  kStop = 37,        // value: grace in ms, 0: the configured one; stream: the signal, likewise;
+                     // writer: request
+  kExitAck = 38,     // session: a client has its end. Of an exec it is the last word of both sides
+  kAttached = 39,    // session; value: how many clients are attached now; stream 1: one of them, or
+                     // of those before, is to have its output
   kStdinQuery = 40,  // session, writer: answered by kStdinAck
   kLaunch = 41,      // writer: request; value: SessionFlags. Fd: a sealed memfd, the LaunchSpec.
                      // Answered by kSession or kRefused; repeated, by the same session
   kPause = 42,       // writer: request; value 1: freeze, 0: thaw. Answered by kState or kRefused
   kListProcesses = 43,  // writer: request. Fd: a memfd for the list. Answered by kProcesses
-  kDelivered = 44,    // session, stream; writer[0]: some client has everything below. The first one
-                      // says that there is a client
-  kMeasure = 45,      // writer: request. Answered by kMemory
-  kRestartLink = 46,  // writer: request. Ends the link process and the launcher. Repeated to its
-                      // successor it is
-                      // answered by kState, or by kRefused
-  kStepClock = 47,    // writer: the link process's own; offset: ns to add to the wall clock, two's
-                      // complement. Answered by kClock
-  kUpdate = 48,       // writer: request. Fd: a memfd, the Resources, where a Failure takes their
-                      // place. Answered by kUpdated or kRefused
-  kVolume = 56,       // writer: request. Fd: a memfd, the Request, where a Failure takes its place.
-                      // Answered by kUpdated or kRefused
-  kNetwork = 60,   // writer: request. Fd: a memfd, the Request, where a Failure or a NetworkChange
-                   // takes its place. value 1: connect, 0: disconnect, and the interface's name
-                   // is in offset, session and stream. Answered by kUpdated or kRefused
-  kSshLogin = 49,  // writer: the link process's own. A process for a login, answered by
-                   // kSshStarted
-  kSshNews = 50,   // value: SshNews; payload: text for an event
+  kDelivered = 44,      // session, stream; writer[0]: some client has everything below
+  kMeasure = 45,        // writer: request. Answered by kMemory
+  kRestartLink = 46,    // writer: request. Ends the link process and the launcher. Repeated to its
+                        // successor it is
+                        // answered by kState, or by kRefused
+  kStepClock = 47,  // writer: the link process's own; offset: ns to add to the wall clock, two's
+                    // complement. Answered by kClock
+  kUpdate = 48,     // writer: request. Fd: a memfd, the Resources, where a Failure takes their
+                    // place. Answered by kUpdated or kRefused
+  kVolume = 56,     // writer: request. Fd: a memfd, the Request, where a Failure takes its place.
+                    // Answered by kUpdated or kRefused
+  kNetwork = 60,    // writer: request. Fd: a memfd, the Request, where a Failure or a NetworkChange
+                    // takes its place. value 1: connect, 0: disconnect, and the interface's name
+                    // is in offset, session and stream. Answered by kUpdated or kRefused
+  kRestartPolicy = 61,  // writer: request; value: a RestartPolicy's kind, offset: its max_retries.
+                        // Answered by kState
+  kSshLogin = 49,       // writer: the link process's own. A process for a login, answered by
+                        // kSshStarted
+  kSshNews = 50,        // value: SshNews; payload: text for an event
+  kForbiddenCall = 62,  // value: number of the system call for which the process now ends
 };
 
 // Files of the kernel's from which the link process reads how the container is. It may be told of
@@ -122,6 +126,9 @@ enum SessionFlags : uint32_t {
   kSessionTransient = 32,  // it ends with its client: soon after nobody is attached
   kSessionOutside = 64,    // of a kLaunch: an archive, which nobody in the container is to see
   kSessionApart = 128,     // of a kLaunch: it needs what is the agent's, a debug shell
+  kSessionFresh = 256,   // of a kSession: its streams are empty and nobody ever had any of them; no
+                         // kTail follows, and a kHead when there is something to say
+  kSessionSealed = 512,  // of a kLaunch: it has the agent's own seccomp filter
 };
 
 struct LinkHeader {

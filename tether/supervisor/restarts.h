@@ -17,6 +17,11 @@ class Restarts {
   // `max_retries` is on-failure's; 0: no limit.
   Restarts(Kind kind, uint32_t max_retries) : kind_(kind), max_retries_(max_retries) {}
 
+  // What becomes of the ends to come; how often it was started again stays counted.
+  void change(Kind kind, uint32_t max_retries) {
+    kind_ = kind;
+    max_retries_ = max_retries;
+  }
   // Somebody stopped it by hand: its next end is the last.
   void cancel() { cancelled_ = true; }
   // It may have another run after this one.

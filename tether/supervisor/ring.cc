@@ -1,15 +1,12 @@
 #include "tether/supervisor/ring.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstdio>
 #include <utility>
 
 #include "tether/supervisor/link_messages.h"
@@ -21,37 +18,24 @@ constexpr uint64_t kPunchStep = 16 * 1024;
 constexpr uint64_t kPage = 4096;
 }  // namespace
 
-common::Status Ring::open(RingBudget* budget) {
+common::Status Ring::open(RingBudget* budget, RingPool* pool) {
   close();
-  fd_.reset(::memfd_create("output", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd_) return common::errno_error("memfd_create", "output ring");
-  if (::ftruncate(fd_.get(), kRingFileSize) != 0)
-    return common::errno_error("ftruncate", "output ring");
-  if (::fchmod(fd_.get(), 0600) != 0) return common::errno_error("fchmod", "output ring");
-  if (::fcntl(fd_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    return common::errno_error("seal", "output ring");
-  }
-  void* memory = ::mmap(nullptr, kRingFileSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
-  if (memory == MAP_FAILED) return common::errno_error("mmap", "output ring");
-  memory_ = static_cast<char*>(memory);
+  auto memory = pool != nullptr ? pool->take() : RingMemory::make();
+  if (memory.has_error()) return memory.error();
+  memory_ = std::move(*memory);
   budget_ = budget;
+  pool_ = pool;
   head_ = tail_ = punched_ = head_then_ = 0;
   return {};
 }
 
 void Ring::close() {
-  if (memory_ != nullptr) ::munmap(memory_, kRingFileSize);
-  memory_ = nullptr;
-  fd_.reset();
+  if (memory_ && pool_ != nullptr && head_ == 0) pool_->give(std::move(memory_));
+  memory_ = {};
+  pool_ = nullptr;
   if (budget_ != nullptr) budget_->used -= charged_;
   budget_ = nullptr;
   charged_ = 0;
-}
-
-common::UniqueFd Ring::reopen_read_only() const {
-  char path[32];
-  std::snprintf(path, sizeof path, "/proc/self/fd/%d", fd_.get());
-  return common::UniqueFd(::open(path, O_RDONLY | O_CLOEXEC));
 }
 
 uint64_t Ring::space() const {
@@ -67,7 +51,7 @@ Ring::Fill Ring::fill_from(int fd) {
   if (room == 0) return Fill::kFull;
   const uint64_t start = head_ % kRingSize;
   const uint64_t first = std::min(room, kRingSize - start);
-  iovec parts[2] = {{memory_ + start, first}, {memory_, room - first}};
+  iovec parts[2] = {{memory_.bytes() + start, first}, {memory_.bytes(), room - first}};
   ssize_t n = 0;
   do {
     n = ::readv(fd, parts, room > first ? 2 : 1);
@@ -81,20 +65,20 @@ Ring::Fill Ring::fill_from(int fd) {
 }
 
 void Ring::move_tail(uint64_t offset) {
-  tail_ = offset;
-  std::atomic_ref<uint64_t>(*reinterpret_cast<uint64_t*>(memory_ + kRingSize))
+  if (std::exchange(tail_, offset) == offset) return;
+  std::atomic_ref<uint64_t>(*reinterpret_cast<uint64_t*>(memory_.bytes() + kRingSize))
       .store(tail_, std::memory_order_release);
 }
 
 bool Ring::free_below(uint64_t offset) {
-  if (memory_ == nullptr || offset < tail_ || offset > head_) return false;
+  if (!memory_ || offset < tail_ || offset > head_) return false;
   move_tail(offset);
   if (budget_ != nullptr && budget_->tight()) give_back(kPunchStep);
   return true;
 }
 
 bool Ring::trim_if_quiet() {
-  if (memory_ == nullptr) return false;
+  if (!memory_) return false;
   if (std::exchange(head_then_, head_) != head_) return true;
   give_back(kPage);
   return false;
@@ -118,8 +102,8 @@ void Ring::punch(uint64_t last) {
   while (punched_ < last) {
     const uint64_t start = punched_ % kRingSize;
     const uint64_t size = std::min(last - punched_, kRingSize - start);
-    ::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(start),
-                static_cast<off_t>(size));
+    ::fallocate(memory_.file(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                static_cast<off_t>(start), static_cast<off_t>(size));
     punched_ += size;
   }
 }
@@ -132,11 +116,12 @@ void Ring::account() {
 }
 
 std::array<std::string_view, 2> Ring::bytes(uint64_t offset, size_t size) const {
-  if (memory_ == nullptr || offset < tail_ || offset >= head_) return {};
+  if (!memory_ || offset < tail_ || offset >= head_) return {};
   const uint64_t count = std::min<uint64_t>(size, head_ - offset);
   const uint64_t start = offset % kRingSize;
   const uint64_t first = std::min(count, kRingSize - start);
-  return {std::string_view(memory_ + start, first), std::string_view(memory_, count - first)};
+  return {std::string_view(memory_.bytes() + start, first),
+          std::string_view(memory_.bytes(), count - first)};
 }
 
 }  // namespace tether

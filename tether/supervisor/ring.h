@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "common/result.h"
-#include "common/unique_fd.h"
+#include "tether/supervisor/ring_memory.h"
 
 namespace tether {
 
@@ -27,15 +27,13 @@ class Ring {
   Ring& operator=(const Ring&) = delete;
   ~Ring() { close(); }
 
-  // Creates the memory: kRingFileSize bytes, sparse, sealed against shrinking and growing. `budget`
-  // lives longer than the ring; null: none.
-  common::Status open(RingBudget* budget = nullptr);
+  // `budget` and `pool` live longer than the ring. Null: none, and memory of its own.
+  common::Status open(RingBudget* budget = nullptr, RingPool* pool = nullptr);
   void close();
-  bool is_open() const { return memory_ != nullptr; }
+  bool is_open() const { return bool{memory_}; }
 
-  // A second, read-only file description of the same memory, to hand to the link process; none when
-  // it cannot be had. Allocates nothing.
-  common::UniqueFd reopen_read_only() const;
+  // A read-only file description of the memory, to hand to the link process.
+  int reader() const { return memory_.reader(); }
 
   // kFull: there is no room, of its own or in the budget.
   enum class Fill { kBytes, kWouldBlock, kEnd, kFull };
@@ -64,8 +62,8 @@ class Ring {
   void punch(uint64_t last);
   void account();
 
-  common::UniqueFd fd_;
-  char* memory_ = nullptr;
+  RingMemory memory_;
+  RingPool* pool_ = nullptr;
   RingBudget* budget_ = nullptr;
   uint64_t charged_ = 0;  // of the budget
   uint64_t head_ = 0;

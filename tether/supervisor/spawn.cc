@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "tether/boot/own_program.h"
+
 namespace tether {
 namespace {
 
@@ -19,13 +21,12 @@ constexpr int kParking =
     64;  // above every slot: sources are moved here first, so that no target overwrites a source
 
 // Between clone and exec: async-signal-safe calls only. Dies with 125 when anything fails.
-[[noreturn]] void become(const char* role, std::span<const FdSlot> fds) {
+[[noreturn]] void become(const char* role, std::span<const FdSlot> fds, int null) {
   std::array<int, kMaxSlots> parked{};
   for (size_t i = 0; i < fds.size(); ++i) {
     parked[i] = ::fcntl(fds[i].from, F_DUPFD, kParking);
     if (parked[i] < 0) ::_exit(125);
   }
-  const int null = ::open("/dev/null", O_RDWR);
   for (int fd = 0; fd < 3; ++fd) {
     if (null >= 0) ::dup2(null, fd);
   }
@@ -34,7 +35,8 @@ constexpr int kParking =
     if (::dup2(parked[i], fds[i].to) < 0) ::_exit(125);
     if (static_cast<unsigned>(fds[i].to) >= next) next = static_cast<unsigned>(fds[i].to) + 1;
   }
-  const int self = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  int self = ::open(kOwnProgram, O_RDONLY | O_CLOEXEC);
+  if (self < 0) self = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);  // not as PID 1
   const int high = self < 0 ? -1 : ::fcntl(self, F_DUPFD_CLOEXEC, kParking + kMaxSlots + 1);
   if (high < 0) ::_exit(125);
   // Everything but our own file, which execveat needs: wherever the parking places ended up.
@@ -55,6 +57,8 @@ constexpr int kParking =
 
 pid_t spawn_role(const char* role, std::span<const FdSlot> fds, int cgroup_fd) {
   if (fds.size() > kMaxSlots) return -E2BIG;
+  // Once, before there is a container: a privileged one may later put something else there.
+  static const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   clone_args args{};
   args.exit_signal = SIGCHLD;
   if (cgroup_fd >= 0) {
@@ -63,7 +67,7 @@ pid_t spawn_role(const char* role, std::span<const FdSlot> fds, int cgroup_fd) {
   }
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) return -errno;
-  if (pid == 0) become(role, fds);
+  if (pid == 0) become(role, fds, null);
   return static_cast<pid_t>(pid);
 }
 

@@ -44,6 +44,10 @@ void Supervisor::event(protocol::JournalRecord record) {
   header.value = record.value;
   header.offset = ++event_number_;
   header.writer = {now_ns(CLOCK_REALTIME), record.extra};
+  if (guestinfo_) {
+    guestinfo_state_.note(record, header.writer[0]);
+    pump_guestinfo();
+  }
   const std::string_view text = record.payload.substr(0, EventLog::kMaxText);
   events_.add(header, text);
   tell(header, text);
@@ -73,6 +77,7 @@ StageResult<void> Supervisor::start() {
   enter(Stage::kReadConfig);
   auto boot = read_config();
   if (boot.has_error()) return boot.error();
+  if (boot->has_guestinfo) start_guestinfo();
   if (auto limits = limit_container(boot->config.resources()); limits.has_error()) return limits;
   become_unstoppable();
   auto group = common::open_file(kContainerCgroup, O_RDONLY | O_DIRECTORY);
@@ -80,6 +85,7 @@ StageResult<void> Supervisor::start() {
   if (auto status = prepare(std::move(*boot), std::move(*group)); status.has_error()) {
     return StageError{Stage::kInternal, status.error()};
   }
+  tell_repairs();
   enter(Stage::kStartLink);
   auto devices = open_link_devices(boot_.config, kLinkPortTimeoutMs);
   if (devices.has_error()) return StageError{Stage::kStartLink, devices.error()};
@@ -88,6 +94,7 @@ StageResult<void> Supervisor::start() {
   if (auto network = start_network(); network.has_error()) return network;
   enter(Stage::kMountRoot);
   if (auto root = assemble_root(boot_.config); root.has_error()) return root;
+  await_guestinfo();  // After that nobody gets an I/O port any more.
   if (auto guarded = guard_machine(); guarded.has_error()) {
     return StageError{Stage::kCgroup, guarded.error()};
   }
@@ -120,17 +127,14 @@ common::Status Supervisor::prepare(BootConfig boot, common::UniqueFd container_c
   boot_ = std::move(boot);
   container_cgroup_ = std::move(container_cgroup);
   const auto& policy = boot_.config.restart();
-  if (policy.kind() == protocol::pb::RestartPolicy::ALWAYS) {
-    restarts_ = Restarts(Restarts::Kind::kAlways, 0);
-  } else if (policy.kind() == protocol::pb::RestartPolicy::ON_FAILURE) {
-    restarts_ = Restarts(Restarts::Kind::kOnFailure, policy.max_retries());
-  }
+  set_restarts(static_cast<uint32_t>(policy.kind()), policy.max_retries());
   journal_.set_secret(boot_.config.journal().check_secret());
   rings_.limit = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
                  static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)) / kRingShare;
   RETURN_IF_ERROR(sessions_.open());
   RETURN_IF_ERROR(prepare_loop());
   watch_memory();
+  watch_pressure();
   open_stats();
   watch_pids();
   return write_specs();
@@ -155,8 +159,8 @@ void Supervisor::watch(int fd, uint32_t events, Source source, uint32_t session,
   epoll_event wanted{};
   wanted.events = events;
   wanted.data.u64 = make_tag(static_cast<uint32_t>(source), session, stream);
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &wanted) != 0) {
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &wanted);
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &wanted) != 0) {
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &wanted);
   }
 }
 
@@ -222,6 +226,10 @@ void Supervisor::dispatch(uint64_t tag, uint32_t events) {
       return on_pids_events();
     case Source::kNetwork:
       return on_network();
+    case Source::kGuestinfo:
+      return pump_guestinfo();
+    case Source::kPressure:
+      return on_pressure(events);
   }
 }
 

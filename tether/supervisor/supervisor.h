@@ -12,9 +12,12 @@
 
 #include "protocol/config_network.h"
 #include "tether/boot/boot.h"
+#include "tether/boot/guestinfo_state.h"
 #include "tether/boot/link_devices.h"
+#include "tether/boot/thrashing.h"
 #include "tether/network/change.h"
 #include "tether/network/dhcp_main.h"
+#include "tether/network/resolver.h"
 #include "tether/supervisor/event_log.h"
 #include "tether/supervisor/gathering.h"
 #include "tether/supervisor/health.h"
@@ -46,9 +49,12 @@ class Supervisor {
   // What start() and run() consist of, apart for tests.
   common::Status prepare(BootConfig boot, common::UniqueFd container_cgroup);
   void start_link();
+  void start_guestinfo();  // whoever gave the configuration wants to read how it goes
   common::Status start_primary();
   // Gives leases back; bounded. At the end.
   void stop_network();
+  // Lets what is known be written; bounded. At the end.
+  void stop_guestinfo();
   void turn(int timeout_ms);  // of the loop; -1: waits for ever
   bool finished();
 
@@ -69,7 +75,9 @@ class Supervisor {
     kLeftover,
     kMemory,
     kPids,
-    kNetwork
+    kNetwork,
+    kGuestinfo,
+    kPressure
   };
   static constexpr size_t kMaxLeftovers = 1024;
   static constexpr size_t kMaxSshLogins = 32;
@@ -97,8 +105,17 @@ class Supervisor {
   StageResult<void> await_leases();  // before there is a loop
   void take_news(const DhcpNews& news);
   void on_network();
+  void take_later_news();
   void replace_address(protocol::pb::Interface& interface, const DhcpNews& news);
   void on_dhcp_death();
+  // supervisor_guestinfo.cc
+  void await_guestinfo();
+  void pump_guestinfo();
+  void on_guestinfo_death();
+  // supervisor_volumes.cc
+  void tell_volume(protocol::VolumeNews news, std::string_view text);
+  void tell_repairs();
+  void on_volume_change(int file);
   // supervisor_network_change.cc
   void on_network_request(const LinkHeader& header);
   void on_network_change(int file);
@@ -107,6 +124,8 @@ class Supervisor {
   void order_dhcp(uint32_t interface, bool forget, const std::array<char, kInterfaceName>& name);
   void order_hot_leases();
   bool on_hot_news(const DhcpNews& news);  // false: it is another's
+  void set_resolver(size_t row, const ResolverRow& now);
+  void update_resolver();
   void tell_address_text(std::string_view interface, std::string_view what,
                          std::string_view address);
 
@@ -124,8 +143,12 @@ class Supervisor {
                  common::UniqueFd master);
 
   // supervisor_launcher.cc
-  int start_launcher();  // 0 or an errno
-  void stop_launcher();
+  struct Launcher;
+  int start_launcher(bool sealed);  // 0 or an errno
+  void stop_launcher(Launcher& launcher);
+  void stop_launchers();
+  bool on_launcher_end(pid_t pid);
+  bool launcher_alive() const;
   int ask_launcher(Session& session);  // likewise
   void ask_again(Session& session);
 
@@ -158,6 +181,8 @@ class Supervisor {
   bool stopped_by_hand(int number) const;
   bool restart(Session& session);  // false: this end is the last
   void end_unlaunched(int signal);
+  void set_restarts(uint32_t kind, uint32_t max_retries);
+  void on_restart_policy(const LinkHeader& header);
   void on_pause(const LinkHeader& header);
   void check_frozen();
   void thaw();
@@ -204,6 +229,8 @@ class Supervisor {
   // supervisor_oom.cc
   void watch_memory();
   void on_memory_events();
+  void watch_pressure();
+  void on_pressure(uint32_t events);
   void tell_oom(uint32_t pid, std::string_view name);
 
   // supervisor_health.cc
@@ -242,7 +269,7 @@ class Supervisor {
   void tell_signal_event(const Session& session, int number, bool whole_group);
   void on_signal_request(Session& session, const LinkHeader& header);
   void send_stop_signal();
-  void stop(uint64_t grace_ms);
+  void stop(uint64_t grace_ms, uint32_t signal = 0);  // 0: the configured one
   void extend_linger();
   bool journal_given_up() const;
   void give_up_output();
@@ -257,8 +284,12 @@ class Supervisor {
   Gathering gathering_;
   bool gathers_ = false;            // as the kernel was told
   RingBudget rings_;                // lives longer than sessions_
+  RingPool spare_rings_;            // likewise
   common::UniqueFd memory_events_;  // of the container's group
   common::UniqueFd kernel_log_;
+  common::UniqueFd pressure_;  // what tells of it
+  ThrashWatch thrashing_;
+  pid_t relieve_pid_ = 0;  // who looks, and has somebody killed
   uint64_t oom_kills_ = 0;
   struct Space {
     std::string path;      // in the container
@@ -287,9 +318,14 @@ class Supervisor {
   uint64_t link_restart_ms_ = 0;  // 0: none planned
   uint64_t link_started_ms_ = 0;
   uint32_t link_quick_deaths_ = 0;
+  uint32_t link_forbidden_call_ = 0;  // its number + 1; 0: none
 
-  common::UniqueFd launcher_;  // requests to the launcher that stays
-  pid_t launcher_pid_ = 0;
+  // The launchers that stay. The second one's sessions have the agent's own seccomp filter.
+  struct Launcher {
+    common::UniqueFd requests;
+    pid_t pid = 0;
+  };
+  std::array<Launcher, 2> launchers_;
 
   common::UniqueFd network_;  // what the DHCP process says
   pid_t dhcp_pid_ = 0;
@@ -302,6 +338,12 @@ class Supervisor {
   std::array<HotInterface, protocol::kMaxInterfaces> hot_{};
   uint32_t gone_interfaces_ = 0;  // bits of those that were there from the start and are no more
   uint64_t dhcp_restart_ms_ = 0;  // 0: none planned
+  common::UniqueFd guestinfo_;    // to the process that writes them
+  pid_t guestinfo_pid_ = 0;
+  GuestinfoState guestinfo_state_;
+  ResolverTable resolver_{};
+  bool resolver_due_ = false;  // it has changed, and the container's file does not know yet
+  pid_t resolver_pid_ = 0;     // who is writing that
 
   SessionRows sessions_;
   RecentRequests requests_;
@@ -314,7 +356,7 @@ class Supervisor {
     pid_t pid = 0;
     LinkType request_type{};
     RequestId request{};
-    common::UniqueFd file;  // of kNetwork: what it says of its work
+    common::UniqueFd file;  // of kNetwork and kVolume: what it says of its work
   };
   std::array<Helper, kMaxHelpers> helpers_{};
   std::array<common::UniqueFd, static_cast<size_t>(StatsFile::kCount)> stats_;
@@ -324,6 +366,7 @@ class Supervisor {
   bool has_health_ = false;
   HealthMonitor health_{HealthPolicy{}, 0};
 
+  uint32_t stop_signal_ = 0;      // of the stop that is under way; 0: the configured one
   uint64_t kill_at_ms_ = 0;       // 0: no stop is under way
   uint64_t linger_until_ms_ = 0;  // 0: the primary has not ended
   bool held_ = false;             // the primary waits for the first attach

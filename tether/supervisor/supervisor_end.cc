@@ -13,6 +13,8 @@ constexpr uint64_t kDefaultGraceMs = 10000;
 }
 
 void Supervisor::signal_session(Session& session, int number, bool whole_group) {
+  // Its process may have said who it is, and is not executed yet.
+  if (session.pid == 0 && session.status && &session != primary_) on_status(session);
   if (number < 1 || number >= NSIG || session.reaped) return;
   // Even before there is a process: whoever prepares it is in the group too.
   if (whole_group && number == SIGKILL && &session == primary_ &&
@@ -46,20 +48,21 @@ void Supervisor::on_signal_request(Session& session, const LinkHeader& header) {
 }
 
 void Supervisor::send_stop_signal() {
-  const auto wanted = boot_.config.primary().stop_signal();
-  const int number = wanted == 0 ? SIGTERM : static_cast<int>(wanted);
+  const auto wanted = stop_signal_ != 0 ? stop_signal_ : boot_.config.primary().stop_signal();
+  const int number = wanted == 0 || wanted >= NSIG ? SIGTERM : static_cast<int>(wanted);
   tell_signal_event(*primary_, number, false);
   if (held_ || restart_at_ms_ != 0) return end_unlaunched(number);
   signal_session(*primary_, number, false);
 }
 
 // Asked for again, the shorter grace holds.
-void Supervisor::stop(uint64_t grace_ms) {
+void Supervisor::stop(uint64_t grace_ms, uint32_t signal) {
   if (primary_ == nullptr || primary_->end_announced) return;
   restarts_.cancel();
   thaw();
   const uint64_t kill_at = system_.now_ms() + (grace_ms == 0 ? kDefaultGraceMs : grace_ms);
   kill_at_ms_ = kill_at_ms_ == 0 ? kill_at : std::min(kill_at_ms_, kill_at);
+  stop_signal_ = signal;
   send_stop_signal();
 }
 
@@ -90,7 +93,7 @@ bool Supervisor::finished() {
     const bool waits = session.kind == Session::Kind::kExec && session.attached != 0;
     if (waits && !session.over && !late) return false;
   }
-  if (launcher_pid_ > 0 && !late) return false;  // It was killed, and holds file systems.
+  if (launcher_alive() && !late) return false;  // It was killed, and holds file systems.
   if (primary_->exit_acknowledged) return true;
   const bool safe = journal_has_all(*primary_);
   if (primary_->attached != 0) return safe && late;

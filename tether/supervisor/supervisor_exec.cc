@@ -19,7 +19,7 @@ namespace {
 using protocol::SessionState;
 
 constexpr uint32_t kAskable = kSessionTty | kSessionStdinOpen | kSessionDiscard |
-                              kSessionTransient | kSessionOutside | kSessionApart;
+                              kSessionTransient | kSessionOutside | kSessionApart | kSessionSealed;
 constexpr uint64_t kKillAgainMs = 1000;
 
 // Whoever reads it must neither wait nor see it change.
@@ -103,6 +103,7 @@ void Supervisor::on_launch(const LinkHeader& header, common::UniqueFd spec) {
   session->transient = (header.value & kSessionTransient) != 0;
   session->outside = (header.value & kSessionOutside) != 0;
   session->apart = (header.value & kSessionApart) != 0;
+  session->sealed = (header.value & kSessionSealed) != 0 && !session->outside;
   session->unattended_ms = system_.now_ms();
   int failed = open_rings(*session);
   if (failed == 0) failed = launch(*session, spec.get());
@@ -165,7 +166,9 @@ void Supervisor::on_helped(const LinkHeader& header, common::UniqueFd file) {
     const pid_t pid = system_.spawn(role, std::span(&slot, 1), -1);
     if (pid < 0) return refuse(header.writer, -pid, "the agent cannot start a helper");
     row = {pid, header.type, header.writer, {}};
-    if (header.type == LinkType::kNetwork) row.file = std::move(file);
+    if (header.type == LinkType::kNetwork || header.type == LinkType::kVolume) {
+      row.file = std::move(file);
+    }
     return;
   }
   refuse(header.writer, EAGAIN, "others are asking for the same; try again");
@@ -176,7 +179,7 @@ void Supervisor::on_measure(const LinkHeader& header) {
   answer.type = LinkType::kMemory;
   answer.writer = header.writer;
   answer.offset = system_.pss_kib(::getpid());
-  for (const pid_t pid : {link_pid_, launcher_pid_}) {
+  for (const pid_t pid : {link_pid_, launchers_[0].pid, launchers_[1].pid}) {
     if (pid > 0) answer.offset += system_.pss_kib(pid);
   }
   tell(answer);
@@ -187,6 +190,7 @@ bool Supervisor::on_helper_end(pid_t pid, int status) {
     if (row.pid != pid) continue;
     LinkHeader header;
     const bool update = row.request_type == LinkType::kUpdate;
+    const bool volume = row.request_type == LinkType::kVolume;
     const bool list = row.request_type == LinkType::kListProcesses;
     header.type = list ? LinkType::kProcesses : LinkType::kUpdated;
     header.writer = row.request;
@@ -197,7 +201,8 @@ bool Supervisor::on_helper_end(pid_t pid, int status) {
     }
     const common::UniqueFd file = std::move(row.file);
     row = {};
-    if (file && header.value == 0) on_network_change(file.get());
+    if (file && header.value == 0)
+      volume ? on_volume_change(file.get()) : on_network_change(file.get());
     tell(header);
     if (!update || header.value != 0) return true;
     protocol::JournalRecord record;

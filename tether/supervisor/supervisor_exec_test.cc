@@ -1,5 +1,6 @@
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <set>
@@ -116,12 +117,79 @@ TEST_F(ExecTest, OutputThenEofThenExitThenItsRowIsFree) {
   }
   EXPECT_EQ(shape, "hEEX") << "a head with bytes, the ends of both streams, the exit";
   acknowledge(session);
-  EXPECT_EQ(hear(LinkType::kGone).size(), 1U);
+  EXPECT_TRUE(hear(LinkType::kGone).empty()) << "who acknowledged knows";
   ask_exec(7);
   const auto refused = hear(LinkType::kRefused);
   ASSERT_EQ(refused.size(), 1U) << "it was run: it is not run again";
   EXPECT_EQ(refused[0].header.value, static_cast<uint32_t>(ESTALE));
   EXPECT_GT(exec(8), session) << "no id is used twice";
+}
+
+TEST_F(ExecTest, AFreshSessionIsOneMessage) {
+  boot_running();
+  ask_exec(7);
+  const auto heard = hear();
+  ASSERT_EQ(only(heard, LinkType::kSession).size(), 1U);
+  EXPECT_NE(heard[0].header.value & kSessionFresh, 0U);
+  EXPECT_TRUE(only(heard, LinkType::kTail).empty());
+  EXPECT_TRUE(only(heard, LinkType::kHead).empty());
+  auto& launched = newest();
+  run_newest();
+  print(launched, "x");
+  EXPECT_EQ(hear(LinkType::kHead).size(), 1U);
+  restart_link();
+  const auto anew = hear();
+  EXPECT_EQ(only(anew, LinkType::kSession).back().header.value & kSessionFresh, 0U);
+  EXPECT_FALSE(only(anew, LinkType::kTail).empty()) << "it has had a byte: its bounds are told";
+}
+
+TEST_F(ExecTest, OneThatHadAClientIsNotFreshToTheNextLinkProcess) {
+  boot_running();
+  LinkHeader attached = message(LinkType::kAttached, exec(7), 1);
+  attached.stream = 1;
+  say(attached);
+  restart_link();
+  const auto anew = hear();
+  EXPECT_EQ(only(anew, LinkType::kSession).back().header.value & kSessionFresh, 0U);
+  for (const auto& tail : only(anew, LinkType::kTail)) {
+    if (tail.header.session == kPrimary) continue;
+    EXPECT_EQ(tail.header.value, 1U) << "there was a client";
+  }
+}
+
+TEST_F(ExecTest, WhatIsSaidBeforeTheExecveIsReadWithIt) {
+  boot_running();
+  const uint32_t session = exec(7);
+  auto& launched = newest();
+  const pid_t pid = begin(launched);
+  EXPECT_TRUE(events(hear(), protocol::EventKind::kSessionStarted).empty());
+  launched.fds.at(kLaunchStatusFd).reset();
+  const auto started = events(hear(), protocol::EventKind::kSessionStarted);
+  ASSERT_EQ(started.size(), 1U);
+  EXPECT_EQ(started[0].header.session, session);
+  EXPECT_EQ(started[0].header.value, static_cast<uint32_t>(pid));
+}
+
+TEST_F(ExecTest, ALauncherWithAFilterServesThoseThatHaveItAndAnotherTheRest) {
+  boot_running();
+  EXPECT_TRUE(launcher().fds.contains(kLaunchSealedFd));
+  const pid_t sealing = launcher().pid;
+  exec(7);
+  EXPECT_EQ(launcher().pid, sealing);
+  say(message(LinkType::kLaunch, 0, 0, 8), {}, spec().get());
+  const pid_t other = launcher().pid;
+  EXPECT_NE(other, sealing);
+  EXPECT_FALSE(launcher().fds.contains(kLaunchSealedFd));
+  run_newest();
+  exec(9);
+  say(message(LinkType::kLaunch, 0, 0, 10), {}, spec().get());
+  EXPECT_EQ(launcher().pid, other) << "both stay";
+  system_.signals.clear();
+  say(message(LinkType::kRestartLink, 0, 0, 41));
+  EXPECT_EQ(
+      std::count_if(system_.signals.begin(), system_.signals.end(),
+                    [&](const auto& sent) { return sent.first == sealing || sent.first == other; }),
+      2);
 }
 
 TEST_F(ExecTest, OneThatCannotStartSaysWhyAndDisturbsNothing) {

@@ -252,8 +252,10 @@ class SupervisorFixture : public testing::Test {
     if (sealed) ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
     return fd;
   }
+  // As most are, by the launcher that is there already.
   void ask_exec(uint64_t request, uint32_t flags = 0) {
-    say(message(LinkType::kLaunch, 0, flags, request), {}, spec().get());
+    const uint32_t sealed = (flags & kSessionOutside) == 0 ? kSessionSealed : 0U;
+    say(message(LinkType::kLaunch, 0, flags | sealed, request), {}, spec().get());
   }
   // The new session's id.
   uint32_t exec(uint64_t request, uint32_t flags = 0) {

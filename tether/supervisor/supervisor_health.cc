@@ -1,6 +1,7 @@
 // The health check: a probe is a session of its own in the primary's namespaces.
 #include <signal.h>
 
+#include "tether/session/confinement.h"
 #include "tether/supervisor/supervisor.h"
 
 namespace tether {
@@ -36,7 +37,10 @@ void Supervisor::run_health() {
   }
   if (action != HealthMonitor::Action::kStartProbe) return;
   probe_ = sessions_.add(Session::Kind::kHealth);
-  if (probe_ != nullptr) probe_->discard = true;
+  if (probe_ != nullptr) {
+    probe_->discard = true;
+    probe_->sealed = is_sealable(boot_.config.sandbox());
+  }
   if (probe_ == nullptr || launch(*probe_, health_spec_.get()) != 0) {
     health_.on_probe_end(system_.now_ms(), 125);
     if (probe_ != nullptr) forget(*probe_);

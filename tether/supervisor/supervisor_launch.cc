@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "common/io.h"
+#include "tether/session/confinement.h"
 #include "tether/supervisor/supervisor.h"
 
 namespace tether {
@@ -80,7 +81,8 @@ common::Status Supervisor::write_specs() {
 int Supervisor::open_rings(Session& session) {
   if (session.discard) return 0;
   for (size_t stream = 0; stream < (session.tty ? 1U : 2U); ++stream) {
-    if (const auto opened = session.outputs[stream].ring.open(&rings_); opened.has_error()) {
+    if (const auto opened = session.outputs[stream].ring.open(&rings_, &spare_rings_);
+        opened.has_error()) {
       return opened.error().code.value();
     }
     session.outputs[stream].ended = false;  // also while it is held
@@ -110,14 +112,16 @@ int Supervisor::connect_stdio(Session& session, std::array<common::UniqueFd, 3>&
   return 0;
 }
 
-// The kernel says of each report who sent it.
+// The kernel says of each report who sent it. What comes from a process that has no terminal is
+// read when it has been executed, all at once: nobody needs to know before.
 common::UniqueFd Supervisor::connect_status(Session& session) {
   int status[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) != 0) return {};
   session.status.reset(status[0]);
   const int on = 1;
   ::setsockopt(status[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
-  watch(status[0], EPOLLIN, Source::kStatus, session.id);
+  const bool later = session.kind != Session::Kind::kPrimary && !session.apart && !session.tty;
+  watch(status[0], later ? EPOLLRDHUP : EPOLLIN, Source::kStatus, session.id);
   return common::UniqueFd(status[1]);
 }
 
@@ -208,7 +212,8 @@ void Supervisor::on_status(Session& session) {
       record.session = session.id;
       record.value = static_cast<uint32_t>(session.pid);
       if (session.visible()) event(record);
-      if (&session == primary_) (void)start_launcher();  // an exec that finds none tries again
+      // An exec that finds none tries again, and one that needs the other kind starts that.
+      if (&session == primary_) (void)start_launcher(is_sealable(boot_.config.sandbox()));
       if (&session == primary_ && kill_at_ms_ != 0) {
         send_stop_signal();  // asked for before there was a process
       }

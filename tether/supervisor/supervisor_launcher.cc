@@ -1,6 +1,7 @@
-// The launcher that stays: it has joined the container's namespaces and clones a process for each
-// session that is asked for. There is nothing in it to lose: when it is gone, the next session
-// starts another.
+// The launchers that stay: they have joined the container's namespaces and clone a process for each
+// session that is asked for; one has a seccomp filter, which its sessions then need not install,
+// and the other, which most containers never have, none. There is nothing in them to lose: when one
+// is gone, the next session starts another.
 #include <signal.h>
 #include <sys/socket.h>
 
@@ -40,44 +41,64 @@ int send_request(int launcher, int status, const Launching& launching, bool outs
 
 }  // namespace
 
-int Supervisor::start_launcher() {
-  stop_launcher();
+int Supervisor::start_launcher(bool sealed) {
+  Launcher& launcher = launchers_[sealed ? 1 : 0];
+  stop_launcher(launcher);
   const common::UniqueFd join = system_.open_pidfd(primary_->pid);
   if (!join) return ESRCH;
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return errno;
   const common::UniqueFd theirs(ends[1]);
-  launcher_.reset(ends[0]);
+  launcher.requests.reset(ends[0]);
   ::shutdown(ends[0], SHUT_RD);  // It has nothing to say here.
   ::setsockopt(ends[0], SOL_SOCKET, SO_SNDBUFFORCE, &kLinkSendBuffer, sizeof kLinkSendBuffer);
-  const std::array<FdSlot, 3> slots = {{{primary_spec_.get(), kLaunchSpecFd},
+  const std::array<FdSlot, 4> slots = {{{primary_spec_.get(), kLaunchSpecFd},
                                         {join.get(), kLaunchJoinFd},
-                                        {theirs.get(), kLaunchRequestsFd}}};
-  const pid_t pid = system_.spawn("launch", slots, -1);
+                                        {theirs.get(), kLaunchRequestsFd},
+                                        {join.get(), kLaunchSealedFd}}};
+  const pid_t pid = system_.spawn("launch", std::span(slots).first(sealed ? 4 : 3), -1);
   if (pid < 0) {
-    launcher_.reset();
+    launcher.requests.reset();
     return -pid;
   }
-  launcher_pid_ = pid;
+  launcher.pid = pid;
   return 0;
 }
 
-// Before the container's file systems can go: it holds them.
-void Supervisor::stop_launcher() {
-  launcher_.reset();
-  if (launcher_pid_ > 0) system_.signal(launcher_pid_, SIGKILL);
+void Supervisor::stop_launcher(Launcher& launcher) {
+  launcher.requests.reset();
+  if (launcher.pid > 0) system_.signal(launcher.pid, SIGKILL);
 }
+
+// Before the container's file systems can go: they hold them.
+void Supervisor::stop_launchers() {
+  for (Launcher& launcher : launchers_) stop_launcher(launcher);
+}
+
+bool Supervisor::on_launcher_end(pid_t pid) {
+  for (Launcher& launcher : launchers_) {
+    if (launcher.pid != pid) continue;
+    launcher = {};
+    return true;
+  }
+  return false;
+}
+
+bool Supervisor::launcher_alive() const { return launchers_[0].pid > 0 || launchers_[1].pid > 0; }
 
 int Supervisor::ask_launcher(Session& session) {
   const common::UniqueFd theirs = connect_status(session);
   if (!theirs || !session.launching.spec) return EMFILE;
   ++session.launching.tries;
+  const Launcher& launcher = launchers_[session.sealed ? 1 : 0];
+  const auto ask = [&] {
+    return send_request(launcher.requests.get(), theirs.get(), session.launching, session.outside);
+  };
   int failed = EPIPE;
-  if (launcher_)
-    failed = send_request(launcher_.get(), theirs.get(), session.launching, session.outside);
+  if (launcher.requests) failed = ask();
   if (failed != EPIPE && failed != ECONNRESET) return failed;
-  if (const int none = start_launcher(); none != 0) return none;
-  return send_request(launcher_.get(), theirs.get(), session.launching, session.outside);
+  if (const int none = start_launcher(session.sealed); none != 0) return none;
+  return ask();
 }
 
 // Nobody holds the other end of its status any more, and there was no process: the launcher has

@@ -21,6 +21,7 @@ constexpr uint32_t kDeathsAtOnce = 5;
 constexpr uint64_t kMaxBackOffMs = 1000;
 constexpr uint64_t kSoundRunMs = 10000;  // who lived so long starts with a clean record
 constexpr int kMessagesPerTurn = 32;
+constexpr uint32_t kMostCalls = 0xffff;
 constexpr int kMostLeft = 4096;  // messages; a socket holds some hundreds
 
 }  // namespace
@@ -48,6 +49,7 @@ void Supervisor::start_link() {
     return;
   }
   link_pid_ = pid;
+  link_forbidden_call_ = 0;
   link_started_ms_ = system_.now_ms();
   ++link_starts_;
   watch(link_.get(), EPOLLIN, Source::kLink);
@@ -90,6 +92,7 @@ void Supervisor::on_link_death(int status) {
   record.kind = EventKind::kLinkDied;
   record.value =
       static_cast<uint32_t>(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) record.extra = link_forbidden_call_;
   event(record);
 }
 
@@ -140,7 +143,9 @@ void Supervisor::on_restart_link(const LinkHeader& header) {
   if (header.writer == kNoRequest)
     return refuse(header.writer, EINVAL, "the request makes no sense");
   if (!requests_.insert(header.writer)) return tell_state(header.writer);
-  if (launcher_pid_ > 0) system_.signal(launcher_pid_, SIGKILL);
+  for (const Launcher& launcher : launchers_) {
+    if (launcher.pid > 0) system_.signal(launcher.pid, SIGKILL);
+  }
   if (link_pid_ > 0) system_.signal(link_pid_, SIGKILL);
 }
 
@@ -149,7 +154,7 @@ void Supervisor::on_link_message(const LinkHeader& header, std::string_view payl
   switch (header.type) {
     case LinkType::kStop:
       if (!requests_.insert(header.writer)) return;
-      return stop(header.value != 0 ? header.value : boot_.config.stop_grace_ms());
+      return stop(header.value != 0 ? header.value : boot_.config.stop_grace_ms(), header.stream);
     case LinkType::kLaunch:
       return on_launch(header, std::move(fd));
     case LinkType::kPause:
@@ -159,6 +164,8 @@ void Supervisor::on_link_message(const LinkHeader& header, std::string_view payl
     case LinkType::kVolume:
     case LinkType::kNetwork:
       return on_helped(header, std::move(fd));
+    case LinkType::kRestartPolicy:
+      return on_restart_policy(header);
     case LinkType::kMeasure:
       return on_measure(header);
     case LinkType::kRestartLink:
@@ -169,6 +176,9 @@ void Supervisor::on_link_message(const LinkHeader& header, std::string_view payl
       return on_ssh_login(header);
     case LinkType::kSshNews:
       return on_ssh_news(header, payload);
+    case LinkType::kForbiddenCall:
+      link_forbidden_call_ = std::min(header.value, kMostCalls) + 1;
+      return;
     default:
       break;
   }
@@ -196,10 +206,14 @@ void Supervisor::on_session_message(Session& session, const LinkHeader& header,
       return on_signal_request(session, header);
     case LinkType::kExitAck:
       session.exit_acknowledged = session.end_announced;
-      if (session.exit_acknowledged && &session != primary_) forget(session);
+      if (session.exit_acknowledged && &session != primary_) {
+        session.introduced = false;  // The link process knows it no more.
+        forget(session);
+      }
       return;
     case LinkType::kAttached:
       set_attached(session, header.value);
+      for (Output& output : session.outputs) output.seen = output.seen || header.stream == 1;
       if (session.attached == 0) expire_sessions();
       if (linger_until_ms_ != 0 && session.attached == 0) extend_linger();
       if (held_ && &session == primary_ && session.attached != 0) launch_primary();

@@ -14,9 +14,9 @@ class LinkLifeTest : public SupervisorFixture {
     return count;
   }
   // Kills the present one; gives the ms until the next one starts.
-  uint64_t ms_to_next() {
+  uint64_t ms_to_next(int signal = SIGKILL) {
     link_.reset();
-    system_.ended.emplace_back(link_pid_, SIGKILL);
+    system_.ended.emplace_back(link_pid_, signal);
     const size_t before = link_starts();
     turn();
     uint64_t waited = 0;
@@ -76,6 +76,30 @@ TEST_F(LinkLifeTest, WhatItSaidBeforeItsEndIsActedUpon) {
   const std::vector<std::pair<pid_t, int>> expected = {{primary_pid_, SIGUSR1},
                                                        {primary_pid_, SIGUSR2}};
   EXPECT_EQ(system_.signals, expected);
+}
+
+TEST_F(LinkLifeTest, ADeathByItsFilterIsAnEventWithTheCallAndAsAnyOtherDeath) {
+  boot_running();
+  for (int i = 0; i < 7; ++i) {
+    const LinkHeader said = message(LinkType::kForbiddenCall, 0, 41 + static_cast<uint32_t>(i));
+    ASSERT_EQ(::send(link_.get(), &said, sizeof said, 0), static_cast<ssize_t>(sizeof said));
+    EXPECT_EQ(ms_to_next(SIGSYS), i < 5 ? 0U : 40U << (i - 5));
+    const auto died = events(hear(), EventKind::kLinkDied);
+    ASSERT_FALSE(died.empty());
+    EXPECT_EQ(died.back().header.value, 128U + SIGSYS);
+    EXPECT_EQ(died.back().header.writer[1], 42U + static_cast<uint32_t>(i));
+  }
+  ms_to_next(SIGSYS);
+  EXPECT_EQ(events(hear(), EventKind::kLinkDied).back().header.writer[1], 0U)
+      << "not the last one's";
+}
+
+// What it said is believed of such a death alone.
+TEST_F(LinkLifeTest, AForbiddenCallIsOfNoOtherDeath) {
+  boot_running();
+  say(message(LinkType::kForbiddenCall, 0, 41));
+  ms_to_next(SIGKILL);
+  EXPECT_EQ(events(hear(), EventKind::kLinkDied).back().header.writer[1], 0U);
 }
 
 TEST_F(LinkLifeTest, DeathsAndStartsAreEvents) {

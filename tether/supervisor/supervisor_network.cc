@@ -49,7 +49,9 @@ StageResult<void> Supervisor::start_network() {
   for (const auto& interface : network.interfaces()) {
     for (const std::string& address : interface.addresses()) tell_address(interface, address);
   }
-  return await_leases();
+  if (auto leased = await_leases(); leased.has_error()) return leased;
+  merge_resolver(*boot_.config.mutable_network(), resolver_);
+  return {};
 }
 
 void Supervisor::tell_address(const Interface& interface, const std::string& address) {
@@ -119,7 +121,6 @@ StageResult<void> Supervisor::await_leases() {
     leases[news.interface] = news;
     waits[news.interface] = false;
   }
-  // In the configuration's order, whoever was quicker: the first names the resolver.
   for (const DhcpNews& news : leases) {
     if (has_address(news)) take_news(news);
   }
@@ -135,19 +136,16 @@ void Supervisor::take_news(const DhcpNews& news) {
   // IPv4 first, as the container's name is looked up.
   auto& addresses = *interface.mutable_addresses();
   for (int i = addresses.size() - 1; i > 0; --i) addresses.SwapElements(i, i - 1);
-  if (network.name_servers_size() == 0) {
-    const size_t count = std::min<size_t>(news.name_server_count, news.name_servers.size());
-    for (size_t i = 0; i < count; ++i) network.add_name_servers(address_text(news.name_servers[i]));
-  }
-  const std::string_view raw(news.domain.data(), news.domain.size());
-  const std::string_view domain = raw.substr(0, raw.find('\0'));
-  if (network.search_size() == 0 && protocol::good_host_name(domain)) {
-    network.add_search(std::string(domain));
-  }
+  resolver_[news.interface] = resolver_row(interface.name(), news);
 }
 
-// Later news: of renewals there is none to tell but another address.
+// Later news: of renewals there is none to tell but another address or other name servers.
 void Supervisor::on_network() {
+  take_later_news();
+  update_resolver();
+}
+
+void Supervisor::take_later_news() {
   for (int i = 0; i < kNewsPerTurn; ++i) {
     DhcpNews news;
     const ssize_t n = ::recv(network_.get(), &news, sizeof news, MSG_DONTWAIT);
@@ -158,7 +156,9 @@ void Supervisor::on_network() {
     auto& network = *boot_.config.mutable_network();
     if (news.interface >= static_cast<uint32_t>(network.interfaces_size())) continue;
     if ((gone_interfaces_ >> news.interface & 1U) != 0) continue;
-    replace_address(*network.mutable_interfaces(static_cast<int>(news.interface)), news);
+    auto& interface = *network.mutable_interfaces(static_cast<int>(news.interface));
+    set_resolver(news.interface, resolver_row(interface.name(), news));
+    replace_address(interface, news);
   }
 }
 

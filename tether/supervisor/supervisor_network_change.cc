@@ -1,5 +1,6 @@
 // Networks that come and go while the container runs. What is to be done is the helper's to read
 // and do; here are a small table, the events, and the orders to the DHCP process.
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -75,6 +76,8 @@ void Supervisor::on_network_change(int file) {
   } else {
     disconnected(change);
   }
+  resolver_due_ = true;  // It may have name servers of its own.
+  update_resolver();
 }
 
 void Supervisor::connected(const NetworkChange& change) {
@@ -104,6 +107,7 @@ void Supervisor::disconnected(const NetworkChange& change) {
   for (HotInterface& row : hot_) {
     if (!row.used || row.about.name != change.name) continue;
     if (row.leased[0] != 0) tell_address_text(name, "lost ", text_of(row.leased));
+    set_resolver(protocol::kMaxInterfaces + static_cast<size_t>(&row - hot_.data()), {});
     row = {};
     return;
   }
@@ -114,7 +118,26 @@ void Supervisor::disconnected(const NetworkChange& change) {
       tell_address_text(name, "lost ", interfaces[i].addresses(0));
     }
     gone_interfaces_ |= 1U << static_cast<unsigned>(i);
+    set_resolver(static_cast<size_t>(i), {});
   }
+}
+
+void Supervisor::set_resolver(size_t row, const ResolverRow& now) {
+  if (row >= resolver_.size() || resolver_[row] == now) return;
+  resolver_[row] = now;
+  resolver_due_ = true;
+}
+
+// One helper at a time; what changes meanwhile is the next one's.
+void Supervisor::update_resolver() {
+  if (!resolver_due_ || resolver_pid_ != 0) return;
+  resolver_due_ = false;
+  const common::UniqueFd file(::memfd_create("resolver", MFD_CLOEXEC));
+  if (!file || ::pwrite(file.get(), resolver_.data(), sizeof resolver_, 0) != sizeof resolver_) {
+    return;
+  }
+  const FdSlot slot{file.get(), kResolverFd};
+  resolver_pid_ = std::max(0, system_.spawn("resolver", std::span(&slot, 1), -1));
 }
 
 bool Supervisor::on_hot_news(const DhcpNews& news) {
@@ -122,6 +145,7 @@ bool Supervisor::on_hot_news(const DhcpNews& news) {
   const size_t at = news.interface - kHotInterface;
   if (at >= hot_.size() || !hot_[at].used) return true;
   HotInterface& row = hot_[at];
+  set_resolver(protocol::kMaxInterfaces + at, resolver_row(text_of(row.about.name), news));
   const auto text = lease_text(news);
   if (text == row.leased) return true;
   if (row.leased[0] != 0) tell_address_text(text_of(row.about.name), "lost ", text_of(row.leased));

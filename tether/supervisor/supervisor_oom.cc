@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "tether/supervisor/oom_line.h"
@@ -43,6 +44,24 @@ void Supervisor::on_memory_events() {
     untold -= untold > 0 ? 1 : 0;
   }
   if (untold > 0) tell_oom(0, {});
+}
+
+// Without it a container that thrashes at its limit is slow, as the kernel would have it.
+void Supervisor::watch_pressure() {
+  pressure_.reset(
+      ::openat(container_cgroup_.get(), "memory.pressure", O_RDWR | O_CLOEXEC | O_NONBLOCK));
+  const std::string_view trigger = ThrashWatch::kTrigger;
+  if (!pressure_ || ::write(pressure_.get(), trigger.data(), trigger.size()) < 0) {
+    return pressure_.reset();
+  }
+  watch(pressure_.get(), EPOLLPRI, Source::kPressure);
+}
+
+// Looking takes files whose reading may take its time, and so does killing.
+void Supervisor::on_pressure(uint32_t events) {
+  if ((events & EPOLLERR) != 0) return drop(pressure_);
+  if (!thrashing_.on_notice(system_.now_ms()) || relieve_pid_ != 0) return;
+  relieve_pid_ = std::max(0, system_.spawn("relieve", {}, -1));
 }
 
 void Supervisor::tell_oom(uint32_t pid, std::string_view name) {

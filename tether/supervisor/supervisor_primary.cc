@@ -31,6 +31,31 @@ void Supervisor::launch_primary() {
   if (failed != 0) fail_launch(*primary_, failed, "primary session");
 }
 
+void Supervisor::set_restarts(uint32_t kind, uint32_t max_retries) {
+  using Policy = protocol::pb::RestartPolicy;
+  switch (kind) {
+    case Policy::ALWAYS:
+      return restarts_.change(Restarts::Kind::kAlways, 0);
+    case Policy::ON_FAILURE:
+      return restarts_.change(Restarts::Kind::kOnFailure, max_retries);
+    default:
+      return restarts_.change(Restarts::Kind::kNo, 0);
+  }
+}
+
+// For the ends to come: who waits for the next run still gets it, as Docker's.
+void Supervisor::on_restart_policy(const LinkHeader& header) {
+  if (!requests_.insert(header.writer)) return tell_state(header.writer);
+  if (header.value > protocol::pb::RestartPolicy::ALWAYS || header.offset > UINT32_MAX) {
+    return refuse(header.writer, EINVAL, "the request makes no sense");
+  }
+  set_restarts(header.value, static_cast<uint32_t>(header.offset));
+  protocol::JournalRecord record;
+  record.kind = EventKind::kLimits;
+  event(record);
+  tell_state(header.writer);
+}
+
 bool Supervisor::restarts_possible(const Session& session) const {
   return &session == primary_ && !session.end_announced && restarts_.possible();
 }

@@ -100,6 +100,43 @@ TEST_F(PrimaryTest, IsRestartedAfterFailuresInOneUnendingStream) {
   }
 }
 
+TEST_F(PrimaryTest, AnotherPolicyHoldsFromTheNextEndOn) {
+  boot();
+  hear();
+  auto& first = primary();
+  const pid_t pid = run_newest();
+  LinkHeader policy = message(LinkType::kRestartPolicy, 0, RestartPolicy::ON_FAILURE, 9);
+  policy.offset = 1;
+  say(policy);
+  say(policy);
+  auto heard = hear();
+  EXPECT_EQ(events(heard, EventKind::kLimits).size(), 1U) << "the same request";
+  EXPECT_EQ(only(heard, LinkType::kState).size(), 2U) << "answered both times";
+  end(pid, first, 1 << 8);
+  system_.now += 100;
+  turn();
+  ASSERT_EQ(system_.launches(), 2U);
+  auto& second = primary();
+  const pid_t again = run_newest();
+  say(message(LinkType::kRestartPolicy, 0, 3, 10));
+  EXPECT_EQ(hear(LinkType::kRefused).size(), 1U) << "there is no such policy";
+  say(message(LinkType::kRestartPolicy, 0, RestartPolicy::NO, 11));
+  end(again, second, 1 << 8);
+  EXPECT_EQ(hear(LinkType::kExit).size(), 1U);
+}
+
+TEST_F(PrimaryTest, AStopMayHaveASignalOfItsOwn) {
+  boot_running();
+  LinkHeader wanted = message(LinkType::kStop, 0, 500, 1);
+  wanted.stream = SIGUSR1;
+  say(wanted);
+  EXPECT_EQ(system_.signals.back(), std::pair(primary_pid_, SIGUSR1));
+  wanted.writer = {2, 0};
+  wanted.stream = 1000;
+  say(wanted);
+  EXPECT_EQ(system_.signals.back(), std::pair(primary_pid_, SIGTERM)) << "there is none such";
+}
+
 TEST_F(PrimaryTest, SuccessEndsOnFailure) {
   restart_policy(RestartPolicy::ON_FAILURE);
   boot();

@@ -33,11 +33,16 @@ void Supervisor::reap() {
 void Supervisor::on_reaped(pid_t pid, int status) {
   if (pid == link_pid_) return on_link_death(status);
   if (pid == dhcp_pid_) return on_dhcp_death();
-  if (pid == launcher_pid_) {
-    launcher_pid_ = 0;
-    launcher_.reset();
+  if (pid == guestinfo_pid_) return on_guestinfo_death();
+  if (pid == relieve_pid_) {
+    relieve_pid_ = 0;
     return;
   }
+  if (pid == resolver_pid_) {
+    resolver_pid_ = 0;
+    return update_resolver();
+  }
+  if (on_launcher_end(pid)) return;
   Session* session = sessions_.find_process(pid);
   if (session == nullptr) {
     if (on_helper_end(pid, status) || on_ssh_end(pid)) return;
@@ -62,7 +67,7 @@ void Supervisor::on_reaped(pid_t pid, int status) {
   session->exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   session->slave.reset();
   if (session == primary_) {
-    stop_launcher();
+    stop_launchers();
     extend_linger();
   }
   for (uint32_t stream = 0; stream < 2; ++stream) on_output(*session, stream);

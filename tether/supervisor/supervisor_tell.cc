@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -16,6 +17,12 @@ namespace {
 // Of the socket's buffer: news beyond it waits, so that there is always room for what cannot. From
 // there on it is not writable either, so that waiting for room does not spin.
 constexpr int kBusyBytes = kLinkSendBuffer * 2 / 4;
+
+bool is_fresh(const Session& session) {
+  return !session.discard &&
+         std::all_of(session.outputs.begin(), session.outputs.end(),
+                     [](const Output& output) { return output.ring.head() == 0 && !output.seen; });
+}
 
 }  // namespace
 
@@ -104,17 +111,21 @@ void Supervisor::introduce(Session& session) {
                  (session.discard ? kSessionDiscard : 0U);
   header.offset = static_cast<uint64_t>(session.pid);
   header.writer = session.request;
+  const bool fresh = is_fresh(session);
+  if (fresh) header.value |= kSessionFresh;
   if (session.discard) {
     session.introduced = true;
     return tell(header);
   }
-  const auto first = session.outputs[0].ring.reopen_read_only();
-  const auto second = session.outputs[session.tty ? 0 : 1].ring.reopen_read_only();
-  if (!first || !second) return;
   session.introduced = true;
-  const std::array<int, 2> fds = {first.get(), second.get()};
+  const std::array<int, 2> fds = {session.outputs[0].ring.reader(),
+                                  session.outputs[session.tty ? 0 : 1].ring.reader()};
   tell(header, {}, fds);
   for (uint32_t stream = 0; stream < 2; ++stream) {
+    if (fresh) {
+      session.outputs[stream].told = !session.outputs[stream].ended;
+      continue;
+    }
     LinkHeader bounds;
     bounds.session = session.id;
     bounds.stream = stream + 1;

@@ -91,9 +91,8 @@ class RingTest : public ::testing::Test {
     if (pipe_[1] >= 0) ::close(pipe_[1]);
   }
   uint64_t resident() const {
-    const common::UniqueFd memory = ring_.reopen_read_only();
     struct stat about {};
-    EXPECT_EQ(::fstat(memory.get(), &about), 0);
+    EXPECT_EQ(::fstat(ring_.reader(), &about), 0);
     return static_cast<uint64_t>(about.st_blocks) * 512;
   }
   Ring ring_;
@@ -101,15 +100,43 @@ class RingTest : public ::testing::Test {
 };
 
 TEST_F(RingTest, AReaderSeesTheBytesThroughItsOwnReadOnlyDescription) {
-  auto reader = ring_.reopen_read_only();
-  ASSERT_TRUE(reader);
   ASSERT_EQ(::write(pipe_[1], "bytes", 5), 5);
   EXPECT_EQ(ring_.fill_from(pipe_[0]), Ring::Fill::kBytes);
   EXPECT_EQ(ring_.fill_from(pipe_[0]), Ring::Fill::kWouldBlock);
   char seen[5];
-  ASSERT_EQ(::pread(reader.get(), seen, 5, 0), 5);
+  ASSERT_EQ(::pread(ring_.reader(), seen, 5, 0), 5);
   EXPECT_EQ(std::string(seen, 5), "bytes");
-  EXPECT_LT(::pwrite(reader.get(), "x", 1, 0), 0);
+  EXPECT_LT(::pwrite(ring_.reader(), "x", 1, 0), 0);
+}
+
+TEST_F(RingTest, MemoryIsUsedAgainUnlessAByteWasInIt) {
+  RingPool pool;
+  Ring ring;
+  ASSERT_TRUE(ring.open(nullptr, &pool).has_value());
+  const int reader = ring.reader();
+  EXPECT_TRUE(ring.free_below(0));
+  ring.close();
+  EXPECT_EQ(pool.size(), 1U);
+  ASSERT_TRUE(ring.open(nullptr, &pool).has_value());
+  EXPECT_EQ(ring.reader(), reader);
+  struct stat about {};
+  ASSERT_EQ(::fstat(reader, &about), 0);
+  EXPECT_EQ(about.st_blocks, 0);
+  ASSERT_EQ(::write(pipe_[1], "b", 1), 1);
+  EXPECT_EQ(ring.fill_from(pipe_[0]), Ring::Fill::kBytes);
+  EXPECT_TRUE(ring.free_below(1));
+  ring.close();
+  EXPECT_EQ(pool.size(), 0U);
+  EXPECT_LT(::fcntl(reader, F_GETFD), 0);
+}
+
+TEST_F(RingTest, APoolKeepsSoMuchAndNoMore) {
+  RingPool pool;
+  {
+    std::array<Ring, RingPool::kMost + 1> many;
+    for (Ring& ring : many) ASSERT_TRUE(ring.open(nullptr, &pool).has_value());
+  }
+  EXPECT_EQ(pool.size(), RingPool::kMost);
 }
 
 TEST_F(RingTest, WrapsAndRefusesToOverwriteWhatNobodyHas) {
@@ -131,7 +158,6 @@ TEST_F(RingTest, WrapsAndRefusesToOverwriteWhatNobodyHas) {
 
 // The reader is always a little behind the writer, who is a turn ahead of what was freed before.
 TEST_F(RingTest, NoByteChangesBetweenWritingAndFreeing) {
-  const common::UniqueFd reader = ring_.reopen_read_only();
   const auto byte_at = [](uint64_t offset) {
     return static_cast<char>(offset * 31 >> 8U ^ offset);
   };
@@ -148,7 +174,7 @@ TEST_F(RingTest, NoByteChangesBetweenWritingAndFreeing) {
     std::string seen(12345, '\0');
     for (size_t i = 0; i < seen.size(); ++i) {
       ASSERT_EQ(
-          ::pread(reader.get(), &seen[i], 1, static_cast<off_t>((ring_.tail() + i) % kRingSize)),
+          ::pread(ring_.reader(), &seen[i], 1, static_cast<off_t>((ring_.tail() + i) % kRingSize)),
           1);
       ASSERT_EQ(seen[i], byte_at(ring_.tail() + i)) << "at " << ring_.tail() + i;
     }

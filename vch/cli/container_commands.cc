@@ -52,7 +52,12 @@ Status send_signal(const Context& context, const std::string& name, const Signal
   return {};
 }
 
-Status stop(const Context& context, const std::string& name, std::optional<uint32_t> grace_s) {
+Status stop(const Context& context, const std::string& name, std::optional<uint32_t> grace_s,
+            const std::string& signal) {
+  int number = 0;  // the configured one
+  if (!signal.empty()) {
+    ASSIGN_OR_RETURN(number, parse_signal(signal));
+  }
   ASSIGN_OR_RETURN(const Container container, context.container(name));
   if (machine_running(container)) {
     uint32_t grace_ms = kDefaultGraceMs;
@@ -64,6 +69,7 @@ Status stop(const Context& context, const std::string& name, std::optional<uint3
     }
     tether::v1::Request message;
     message.mutable_stop()->set_grace_ms(grace_ms);
+    message.mutable_stop()->set_signal(static_cast<uint32_t>(number));
     RETURN_IF_ERROR(request(container, context.program, std::move(message), kControlTimeoutMs));
     const uint64_t longest = std::min<uint64_t>(uint64_t{grace_ms} + kPowerOffMs, INT32_MAX);
     RETURN_IF_ERROR(wait_for_machine_end(container, static_cast<int>(longest)));
@@ -102,6 +108,7 @@ void add_container_commands(CLI::App& app, Context& context) {
     bool force = false, volumes = false;
     Signal signal;
     std::optional<uint32_t> grace_s;
+    std::string stop_signal;
     std::vector<std::string> names;
   };
   const auto flags = std::make_shared<Flags>();
@@ -134,8 +141,12 @@ void add_container_commands(CLI::App& app, Context& context) {
   auto* stop_command = add("stop", "Stop containers: the stop signal, grace, SIGKILL");
   stop_command->add_option("-t,--time", flags->grace_s,
                            "Grace in seconds [--stop-timeout's, or 10]");
+  stop_command->add_option("-s,--signal", flags->stop_signal,
+                           "What is sent first, by name or number [--stop-signal's, or TERM]");
   stop_command->callback([flags, &context, each] {
-    each([&](const std::string& name) { return stop(context, name, flags->grace_s); });
+    each([&](const std::string& name) {
+      return stop(context, name, flags->grace_s, flags->stop_signal);
+    });
   });
   add("upgrade-shim", "Replace the shims of containers by new ones of this program")
       ->callback([&context, each] {

@@ -5,6 +5,7 @@
 #include "common/io.h"
 #include "vch/cli/run.h"
 #include "vch/machine/accelerator.h"
+#include "vch/machine/link_tcp.h"
 #include "vch/machine/log_options.h"
 #include "vch/machine/machine.h"
 #include "vch/machine/root_disk.h"
@@ -44,9 +45,10 @@ Result<ContainerSpec> make_spec(const RunFlags& flags, const Image& image,
   spec.auto_remove = flags.auto_remove;
   spec.accelerator = flags.accelerator;
   RETURN_IF_ERROR(set_log_options(flags.log_options, spec));
-  if (flags.link != "virtio-serial" && flags.link != "uart" && flags.link != "vsock") {
+  if (flags.link != "virtio-serial" && flags.link != "uart" && flags.link != kUartTcp &&
+      flags.link != "vsock") {
     return make_error(EINVAL, "--link", "'" + flags.link + "'",
-                      "want virtio-serial, uart or vsock");
+                      "want virtio-serial, uart, uart-tcp or vsock");
   }
   spec.link = flags.link;
   ASSIGN_OR_RETURN(spec.iso, find_iso(flags.iso));
@@ -54,9 +56,29 @@ Result<ContainerSpec> make_spec(const RunFlags& flags, const Image& image,
   return spec;
 }
 
-void describe_ports(const ContainerSpec& spec, protocol::pb::ContainerVm& config) {
+// A line that crosses a network has no other doors.
+Result<tether::v1::Link::Security> link_security(const RunFlags& flags) {
+  const bool tcp = flags.link == kUartTcp;
+  const std::string wanted =
+      flags.link_security.empty() ? tcp ? "ssh" : "proof" : flags.link_security;
+  const auto refuse = [&wanted](int code, const char* why) {
+    return make_error(code, "--link-security", "'" + wanted + "'", why);
+  };
+  if (wanted == "proof" && tcp) return refuse(EINVAL, "a link over TCP wants ssh");
+  if (wanted == "proof") return tether::v1::Link::PROOF;
+  if (wanted != "ssh") return refuse(EINVAL, "want proof or ssh");
+#ifdef TETHER_SSH
+  return tether::v1::Link::SSH;
+#else
+  return refuse(ENOTSUP, "this vch is built without SSH (TETHER_SSH)");
+#endif
+}
+
+void describe_ports(const ContainerSpec& spec, tether::v1::Link::Security security,
+                    protocol::pb::ContainerVm& config) {
   auto* link = config.add_links();
-  if (spec.link == "uart") {
+  link->set_security(security);
+  if (spec.link == "uart" || spec.link == kUartTcp) {
     link->mutable_uart()->set_index(1);  // ttyS0 is the console
     link->mutable_uart()->set_baud(kUartBaud);
   } else if (spec.link == "vsock") {
@@ -77,6 +99,7 @@ Result<Container> create_container(const Context& context, const RunFlags& flags
   ASSIGN_OR_RETURN(const StateDir state, context.state());
   ASSIGN_OR_RETURN(ImageStore images, context.images());
   RETURN_IF_ERROR(check_limits(flags.limits));
+  ASSIGN_OR_RETURN(const auto security, link_security(flags));
   Image image;
   {
     ProgressBar bar;
@@ -86,7 +109,7 @@ Result<Container> create_container(const Context& context, const RunFlags& flags
   ASSIGN_OR_RETURN(auto config, make_container_config(image.config, flags.options, id));
   ASSIGN_OR_RETURN(auto spec, make_spec(flags, image, config));
   RETURN_IF_ERROR(apply_limits(flags.limits, host_memory(), spec, *config.mutable_resources()));
-  describe_ports(spec, config);
+  describe_ports(spec, security, config);
   ASSIGN_OR_RETURN(const uint64_t size,
                    describe_disks(flags.disks, image.config.volumes, spec, config));
   ASSIGN_OR_RETURN(Networks networks, make_networks(flags.network, id));

@@ -29,8 +29,10 @@ Status relay(int socket) {
   std::array<pollfd, 2> waiting = {{{STDIN_FILENO, POLLIN, 0}, {socket, POLLIN, 0}}};
   // The service's end is ours: what still came for it has nowhere to go.
   while (waiting[1].fd >= 0) {
-    if (::poll(waiting.data(), waiting.size(), -1) < 0 && errno != EINTR)
+    if (::poll(waiting.data(), waiting.size(), -1) < 0) {
+      if (errno == EINTR) continue;  // what it told before is of the past
       return errno_error("poll");
+    }
     for (pollfd& from : waiting) {
       if (from.fd < 0 || from.revents == 0) continue;
       const bool up = from.fd == STDIN_FILENO;

@@ -5,6 +5,7 @@
 #include "vch/cli/context.h"
 #include "vch/machine/doctor.h"
 #include "vch/machine/machine.h"
+#include "vch/secure-link/secure_link.h"
 #include "vch/shim/shim.h"
 
 namespace vch {
@@ -53,6 +54,10 @@ void add_shim_command(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("shim", "")->group("");  // started by other commands
   command->add_option("DIRECTORY", *directory, "")->required();
   command->callback([directory, &context] { context.exit_code = shim_main(*directory); });
+  // Started by shims.
+  app.add_subcommand(kSecureLinkCommand, "")->group("")->callback([&context] {
+    context.exit_code = secure_link_main();
+  });
 }
 
 }  // namespace vch

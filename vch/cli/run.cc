@@ -96,8 +96,10 @@ void add_create_flags(CLI::App& command, RunFlags& flags) {
   command.add_option("--iso", flags.iso, "The bootstrap ISO");
   command
       .add_option("--link", flags.link,
-                  "What carries the control plane: virtio-serial, uart or vsock")
+                  "What carries the control plane: virtio-serial, uart, uart-tcp or vsock")
       ->capture_default_str();
+  command.add_option("--link-security", flags.link_security,
+                     "How the link is secured: proof, of its key, or ssh [uart-tcp: ssh]");
 }
 
 // IMAGE and what follows it. Flags of ours end at IMAGE: the rest is the container's command.

@@ -27,6 +27,7 @@ struct RunFlags {
   std::string accelerator = "auto";
   std::string iso;
   std::string link = "virtio-serial";
+  std::string link_security;  // "proof" or "ssh"; empty: as the link wants it
   DiskFlags disks;
   NetworkFlags network;
   ProcessOptions process;

@@ -1,9 +1,11 @@
-// `vch update`: other limits, at once where it runs, and from the next start on.
+// `vch update`: other limits and restarts, at once where it runs, and from the next start on.
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "vch/cli/limit_flags.h"
 #include "vch/interaction/control.h"
+#include "vch/machine/container_config.h"
 #include "vch/machine/machine.h"
 #include "vch/machine/qemu_command.h"
 #include "vch/machine/resize.h"
@@ -21,6 +23,12 @@ constexpr int kTimeoutMs = 40000;  // CPUs start slowly on a host that has much 
 struct Flags {
   std::vector<std::string> names;
   LimitOptions limits;
+  std::optional<std::string> restart;
+
+  bool limits_given() const {
+    return limits.memory || limits.memory_max || limits.memory_reservation || limits.cpus ||
+           limits.cpus_max || limits.cpu_shares || limits.pids_limit;
+  }
 };
 
 // What was named alone: the agent leaves the rest as it is.
@@ -34,9 +42,7 @@ Resources named_limits(const LimitOptions& options, const Resources& all) {
   return out;
 }
 
-Status tell_agent(const Context& context, const Container& container, const Resources& limits) {
-  tether::v1::Request message;
-  *message.mutable_update()->mutable_resources() = limits;
+Status ask_agent(const Context& context, const Container& container, tether::v1::Request message) {
   const auto reply = request(container, context.program, std::move(message), kTimeoutMs);
   if (reply.has_error()) {
     common::Error failed = reply.error();
@@ -44,6 +50,23 @@ Status tell_agent(const Context& context, const Container& container, const Reso
     if (!failed.detail.empty()) failed.code = {};  // The words say it better.
     return failed;
   }
+  return {};
+}
+
+Status tell_agent(const Context& context, const Container& container, const Resources& limits) {
+  tether::v1::Request message;
+  *message.mutable_update()->mutable_resources() = limits;
+  return ask_agent(context, container, std::move(message));
+}
+
+Status set_policy(const Container& container, const std::string& text,
+                  protocol::pb::ContainerVm& config) {
+  ASSIGN_OR_RETURN(const auto policy, parse_restart(text));
+  if (container.spec.auto_remove && policy.kind() != tether::v1::RestartPolicy::NO) {
+    return make_error(EINVAL, "--restart", "'" + text + "'",
+                      "--rm removes what would be restarted");
+  }
+  *config.mutable_restart() = policy;
   return {};
 }
 
@@ -81,10 +104,17 @@ Status update(const Context& context, const std::string& name, const Flags& flag
   ASSIGN_OR_RETURN(auto config, read_config(container));
   RETURN_IF_ERROR(
       apply_limits(flags.limits, host_memory(), container.spec, *config.mutable_resources()));
+  if (flags.restart) RETURN_IF_ERROR(set_policy(container, *flags.restart, config));
   RETURN_IF_ERROR(protocol::check_config(config));
-  if (machine_running(container)) {
+  const bool running = machine_running(container);
+  if (running && flags.limits_given()) {
     const Resources limits = named_limits(flags.limits, config.resources());
     RETURN_IF_ERROR(change_machine(context, container, flags, limits));
+  }
+  if (running && flags.restart) {
+    tether::v1::Request message;
+    *message.mutable_restart_policy() = config.restart();
+    RETURN_IF_ERROR(ask_agent(context, container, std::move(message)));
   }
   RETURN_IF_ERROR(ContainerStore::save(container, config));
   std::printf("%s\n", name.c_str());
@@ -95,9 +125,11 @@ Status update(const Context& context, const std::string& name, const Flags& flag
 
 void add_update_command(CLI::App& app, Context& context) {
   const auto flags = std::make_shared<Flags>();
-  auto* command = app.add_subcommand("update", "Change the limits of containers");
+  auto* command = app.add_subcommand("update", "Change the limits and restarts of containers");
   command->add_option("CONTAINER", flags->names, "Names or ids")->required();
   add_limit_flags(*command, flags->limits);
+  command->add_option("--restart", flags->restart,
+                      "no, on-failure[:N], always or unless-stopped; from the next end on");
   command->callback([flags, &context] {
     for (const std::string& name : flags->names) {
       const Status done = update(context, name, *flags);

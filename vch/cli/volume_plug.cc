@@ -31,8 +31,9 @@ Status save(Changing& change) {
 }
 
 Status mount_in_machine(const Context& context, const Container& container,
-                        const VolumeMount& mount) {
+                        const VolumeMount& mount, const std::string& repair) {
   tether::v1::Request message;
+  message.mutable_mount_volume()->set_repair(repair);
   describe_volume(mount, *message.mutable_mount_volume()->mutable_volume());
   const auto reply = request(container, context.program, std::move(message), kTimeoutMs);
   return reply.has_error() ? Status(reply.error()) : Status();
@@ -42,7 +43,7 @@ Status plug(const Context& context, const StateDir& state, const Container& cont
             const VolumeMount& mount) {
   ASSIGN_OR_RETURN(const VolumeInUse volume, take_volume(container, mount, state));
   RETURN_IF_ERROR(plug_disk(container, mount, volume));
-  const Status mounted = mount_in_machine(context, container, mount);
+  const Status mounted = mount_in_machine(context, container, mount, volume.repair);
   if (mounted.has_error()) (void)unplug_disk(container, mount);
   return mounted;
 }

@@ -80,6 +80,8 @@ const char* name_of(const Request& request) {
       return "connect a network to";
     case Request::kDisconnectNetwork:
       return "disconnect a network of";
+    case Request::kRestartPolicy:
+      return "update";
     case Request::WHAT_NOT_SET:
       break;
   }

@@ -1,6 +1,9 @@
 #include "vch/journal/event_text.h"
 
+#include <seccomp.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "protocol/stage.h"
@@ -79,13 +82,43 @@ void describe_trouble(const JournalRecord& record, ContainerEvent& event) {
     case Trouble::kProcesses:
       event.attributes = {{"limit", text_of(record)}};
       return say("pids_exhausted", "end some, or `vch update --pids-limit`");
+    case Trouble::kGuestinfo:
+      event.attributes = {{"why", text_of(record)}};
+      return say("guestinfo_lost", "the state is in the journal alone from now on");
     case Trouble::kNone:
       break;
   }
 }
 
+void describe_volume(const JournalRecord& record, ContainerEvent& event) {
+  using protocol::VolumeNews;
+  const auto say = [&](const char* action, const char* key) {
+    event.action = action;
+    event.attributes = {{key, text_of(record)}};
+  };
+  switch (static_cast<VolumeNews>(record.value)) {
+    case VolumeNews::kAttached:
+      return say("volume_attach", "path");
+    case VolumeNews::kDetached:
+      return say("volume_detach", "path");
+    case VolumeNews::kRepaired:
+      return say("volume_repair", "repair");
+  }
+  say("volume", "about");
+}
+
 bool of_exec(const JournalRecord& record) {
   return record.session != 0 && record.session != protocol::kPrimarySession;
+}
+
+// "socket (41)"; a number that libseccomp does not know by itself.
+std::string call_name(uint32_t number) {
+  const std::string digits = std::to_string(number);
+  char* name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, static_cast<int>(number));
+  if (name == nullptr) return digits;
+  std::string out = name + (" (" + digits + ")");
+  std::free(name);
+  return out;
 }
 
 std::optional<ContainerEvent> event_of(const JournalRecord& record) {
@@ -130,6 +163,8 @@ std::optional<ContainerEvent> event_of(const JournalRecord& record) {
     case EventKind::kLinkDied:
       event.action = "link_die";
       event.attributes = {{"exitCode", value}};
+      if (record.extra != 0)
+        event.attributes.emplace_back("forbiddenCall", call_name(record.extra - 1));
       break;
     case EventKind::kPowerOff:
       event.action = "stop";
@@ -153,6 +188,9 @@ std::optional<ContainerEvent> event_of(const JournalRecord& record) {
       break;
     case EventKind::kTrouble:
       describe_trouble(record, event);
+      break;
+    case EventKind::kVolume:
+      describe_volume(record, event);
       break;
     case EventKind::kSsh:
       event.action = ssh_action(static_cast<protocol::SshNews>(record.value));

@@ -48,6 +48,26 @@ TEST(EventText, LinesAreDockers) {
   EXPECT_EQ(line(record(EventKind::kOutput, 1)), "");
 }
 
+TEST(EventText, AForbiddenCallHasItsName) {
+  EXPECT_EQ(line(record(EventKind::kLinkDied, 0, 137)),
+            "link_die (exitCode=137, image=busybox, name=web)");
+  EXPECT_EQ(line(record(EventKind::kLinkDied, 0, 159, 42)),
+            "link_die (exitCode=159, forbiddenCall=socket (41), image=busybox, name=web)");
+  EXPECT_EQ(line(record(EventKind::kLinkDied, 0, 159, 60001)),
+            "link_die (exitCode=159, forbiddenCall=60000, image=busybox, name=web)");
+}
+
+TEST(EventText, VolumesSayWhere) {
+  EXPECT_EQ(line(record(EventKind::kVolume, 0, 1, 0, "/data")),
+            "volume_attach (path=/data, image=busybox, name=web)");
+  EXPECT_EQ(line(record(EventKind::kVolume, 0, 2, 0, "/data")),
+            "volume_detach (path=/data, image=busybox, name=web)");
+  EXPECT_EQ(line(record(EventKind::kVolume, 0, 3, 0, "volume data")),
+            "volume_repair (repair=volume data, image=busybox, name=web)");
+  EXPECT_EQ(line(record(EventKind::kVolume, 0, 99, 0, "x")),
+            "volume (about=x, image=busybox, name=web)");
+}
+
 TEST(EventText, TheGuestsWordsAreEscaped) {
   EXPECT_EQ(line(record(EventKind::kOom, 1, 7, 0, "a\x1b[2J\n")),
             "oom (pid=7, process=a\\x1b[2J\\x0a, image=busybox, name=web)");

@@ -122,32 +122,6 @@ void set_health(ContainerVm& config, const ImageConfig& image, const RunOptions&
   health->set_retries(check.retries);
 }
 
-// Nobody restarts a containerVM but its own agent, so what Docker does when its daemon starts has
-// no counterpart, and `unless-stopped` is `always`.
-Status set_restart(ContainerVm& config, const std::string& text) {
-  using Policy = tether::v1::RestartPolicy;
-  constexpr std::string_view kOnFailure = "on-failure";
-  if (text.empty() || text == "no") return {};
-  auto* policy = config.mutable_restart();
-  if (text == "always" || text == "unless-stopped") {
-    policy->set_kind(Policy::ALWAYS);
-    return {};
-  }
-  policy->set_kind(Policy::ON_FAILURE);
-  if (text == kOnFailure) return {};
-  uint32_t retries = 0;
-  const char* end = text.data() + text.size();
-  if (text.starts_with(std::string(kOnFailure) + ":")) {
-    const auto parsed = std::from_chars(text.data() + kOnFailure.size() + 1, end, retries);
-    if (parsed.ec == std::errc() && parsed.ptr == end) {
-      policy->set_max_retries(retries);
-      return {};
-    }
-  }
-  return make_error(EINVAL, "--restart", "'" + text + "'",
-                    "want no, on-failure, on-failure:N, always or unless-stopped");
-}
-
 Status set_log_policy(ContainerVm& config, const std::string& text) {
   if (text != "block" && text != "drop") {
     return make_error(EINVAL, "--log-policy", "'" + text + "'", "want block or drop");
@@ -301,10 +275,37 @@ Result<ContainerVm> make_container_config(const ImageConfig& image, const RunOpt
     const uint32_t seconds = std::min(*options.stop_timeout_s, UINT32_MAX / kMsPerS);
     config.set_stop_grace_ms(std::max(1U, seconds * kMsPerS));
   }
-  RETURN_IF_ERROR(set_restart(config, options.restart));
+  ASSIGN_OR_RETURN(const auto restart, parse_restart(options.restart));
+  if (restart.kind() != tether::v1::RestartPolicy::NO) *config.mutable_restart() = restart;
   RETURN_IF_ERROR(set_log_policy(config, options.log_policy));
   set_health(config, image, options);
   return config;
+}
+
+// Nobody restarts a containerVM but its own agent, so what Docker does when its daemon starts has
+// no counterpart, and `unless-stopped` is `always`.
+Result<tether::v1::RestartPolicy> parse_restart(const std::string& text) {
+  using Policy = tether::v1::RestartPolicy;
+  constexpr std::string_view kOnFailure = "on-failure";
+  Policy policy;
+  if (text.empty() || text == "no") return policy;
+  if (text == "always" || text == "unless-stopped") {
+    policy.set_kind(Policy::ALWAYS);
+    return policy;
+  }
+  policy.set_kind(Policy::ON_FAILURE);
+  if (text == kOnFailure) return policy;
+  uint32_t retries = 0;
+  const char* end = text.data() + text.size();
+  if (text.starts_with(std::string(kOnFailure) + ":")) {
+    const auto parsed = std::from_chars(text.data() + kOnFailure.size() + 1, end, retries);
+    if (parsed.ec == std::errc() && parsed.ptr == end) {
+      policy.set_max_retries(retries);
+      return policy;
+    }
+  }
+  return make_error(EINVAL, "--restart", "'" + text + "'",
+                    "want no, on-failure, on-failure:N, always or unless-stopped");
 }
 
 }  // namespace vch

@@ -54,6 +54,9 @@ common::Result<std::vector<std::string>> read_env_file(const std::string& path);
 // What $TERM should be in a session with a terminal: ours, or xterm.
 std::string terminal_type();
 
+// `--restart` as typed: no, on-failure[:N], always, unless-stopped. EINVAL says these.
+common::Result<tether::v1::RestartPolicy> parse_restart(const std::string& text);
+
 // "SIGTERM", "term", "15", "RTMIN+3".
 common::Result<int> parse_signal(const std::string& text);
 

@@ -44,7 +44,7 @@ struct ContainerSpec {
   uint32_t cpu_shares = 0;               // as asked for; 0: not at all
   std::string accelerator = "auto";      // auto, kvm, tcg
   std::string iso;                       // the bootstrap ISO
-  std::string link = "virtio-serial";    // or "uart", "vsock": what the link is in the machine
+  std::string link = "virtio-serial";    // or "uart", "uart-tcp", "vsock": what the link is
   std::string root_format = "squashfs";  // of the image disk; or "erofs", "ext4"
   std::string root_layer = "disk";       // above it: a disk, "tmpfs", "none" (it is read-only), or
                                          // "direct": the image disk itself is written to

@@ -15,6 +15,7 @@
 #include "vch/machine/journal_past.h"
 #include "vch/machine/life.h"
 #include "vch/machine/link_pipe.h"
+#include "vch/machine/link_tcp.h"
 #include "vch/machine/lock.h"
 #include "vch/machine/machine_wait.h"
 #include "vch/machine/program.h"
@@ -38,6 +39,7 @@ constexpr int kStartTimeoutMs = 60000;  // a host that swaps or thrashes; QEMU t
 constexpr int kQuitTimeoutMs = 2000;
 constexpr int kKillTimeoutMs = 5000;
 constexpr size_t kMaxPidFile = 64;
+constexpr size_t kMostRepair = 1024;
 
 Status check_spec(const Container& container) {
   const ContainerSpec& spec = container.spec;
@@ -125,15 +127,21 @@ static Status begin_life(const Container& container, QemuInputs& inputs) {
 }
 
 static Status add_volumes(const Container& container, const StateDir& state, QemuInputs& inputs,
-                          std::vector<UniqueFd>& inherited) {
+                          std::vector<UniqueFd>& inherited, std::vector<std::string>& repairs) {
+  const auto note = [&repairs](std::string repair) {
+    if (!repair.empty()) repairs.push_back(std::move(repair));
+  };
   for (const VolumeMount& mount : container.spec.volumes) {
     inputs.volume_disks.emplace_back();
     if (mount.is_tmpfs()) continue;
     ASSIGN_OR_RETURN(auto volume, take_volume(container, mount, state));
     inherited.push_back(std::move(volume.lock));
     inputs.volume_disks.back() = std::move(volume.disk);
+    note(std::move(volume.repair));
   }
-  return check_root_disk(container);
+  ASSIGN_OR_RETURN(std::string repair, check_root_disk(container));
+  note(std::move(repair));
+  return {};
 }
 
 static Status add_network(const Container& container, QemuInputs& inputs,
@@ -188,14 +196,16 @@ static Status spawn(const Container& container, const QemuInputs& inputs, const 
 // The file that QEMU gives to the agent: the container's own, or one for this life. A message
 // behind another one is merged into it, so nothing needs to be understood here.
 static Result<std::string> write_boot_config(const Container& container,
-                                             const LaunchOptions& options) {
+                                             const LaunchOptions& options,
+                                             const std::vector<std::string>& repairs) {
   protocol::pb::ContainerVm more;
+  for (const std::string& repair : repairs) more.add_repairs(repair.substr(0, kMostRepair));
   if (options.hold_until_attach) more.mutable_primary()->set_hold_until_attach(true);
   if (options.rows != 0 && options.columns != 0) {
     more.mutable_primary()->mutable_window()->set_rows(options.rows);
     more.mutable_primary()->mutable_window()->set_columns(options.columns);
   }
-  if (!more.has_primary()) return std::string("config.pb");
+  if (!more.has_primary() && repairs.empty()) return std::string("config.pb");
   ASSIGN_OR_RETURN(std::string config,
                    common::read_file(container.file("config.pb"), protocol::kMaxConfigSize));
   if (config.empty()) return std::string("config.pb");
@@ -218,14 +228,21 @@ Status start_machine(const Container& container, const StateDir& state, bool kvm
     return make_error(EBUSY, "start", name, "it runs already");
   }
   inherited.push_back(std::move(*alive));
-  RETURN_IF_ERROR(add_volumes(container, state, inputs, inherited));
+  std::vector<std::string> repairs;
+  RETURN_IF_ERROR(add_volumes(container, state, inputs, inherited, repairs));
   RETURN_IF_ERROR(add_network(container, inputs, inherited));
   std::optional<Companion> companion;
   if (container.spec.link == "vsock") {
     RETURN_IF_ERROR(add_vsock(container, inherited[0].get(), inputs, inherited, companion));
   }
-  ASSIGN_OR_RETURN(inputs.config, write_boot_config(container, options));
-  if (container.spec.link != "vsock") RETURN_IF_ERROR(make_link_pipe(container));
+  ASSIGN_OR_RETURN(inputs.config, write_boot_config(container, options, repairs));
+  if (container.spec.link == kUartTcp) {
+    ASSIGN_OR_RETURN(auto listener, make_link_listener(container));
+    inputs.link_socket = listener.get();
+    inherited.push_back(std::move(listener));
+  } else if (container.spec.link != "vsock") {
+    RETURN_IF_ERROR(make_link_pipe(container));
+  }
   RETURN_IF_ERROR(begin_life(container, inputs));
   ASSIGN_OR_RETURN(auto listening, listen_unix(container.directory, "qmp.sock"));
   // Queued until QEMU serves its monitor, and reset should QEMU end before.

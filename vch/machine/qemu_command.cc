@@ -5,6 +5,7 @@
 
 #include "protocol/config.h"
 #include "vch/machine/link_pipe.h"
+#include "vch/machine/link_tcp.h"
 #include "vch/network/qemu_network.h"
 
 namespace vch {
@@ -71,8 +72,12 @@ void add_vsock(Words& words, const QemuInputs& inputs) {
 
 void add_link(Words& words, const ContainerSpec& spec, const QemuInputs& inputs) {
   if (spec.link == "vsock") return add_vsock(words, inputs);
-  add(words, {"-chardev", "pipe,id=link,path=" + std::string(kLinkPipe)});
-  if (spec.link == "uart") {
+  const bool tcp = spec.link == kUartTcp;
+  // A UART has no buffers that a client's end could take along (link_pipe.h).
+  add(words, {"-chardev", tcp ? "socket,id=link,fd=" + std::to_string(inputs.link_socket) +
+                                    ",server=on,wait=off"
+                              : "pipe,id=link,path=" + std::string(kLinkPipe)});
+  if (spec.link == "uart" || tcp) {
     add(words, {"-serial", "chardev:link"});  // the guest's ttyS1
   } else {
     add(words, {"-device", "virtserialport,chardev=link,name=" + std::string(protocol::kLinkPort)});

@@ -32,6 +32,7 @@ struct QemuInputs {
   std::string config = "config.pb";       // what the agent gets
   std::string journal = "journal";        // the journal's newest file
   int qmp_socket = -1;                    // a listening descriptor that QEMU inherits
+  int link_socket = -1;                   // of link "uart-tcp": likewise
   int vsock = -1;                         // of link "vsock": VsockDevice's, likewise
   uint32_t vsock_cid = 0;                 // VsockDevice's
   std::vector<std::string> volume_disks;  // absolute, in the order of spec.volumes; "": a tmpfs

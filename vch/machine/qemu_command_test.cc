@@ -116,6 +116,14 @@ TEST(QemuCommand, NeverTruncatesJournalOrConsole) {
   EXPECT_THAT(words, Contains(HasSubstr("name=org.tether.link.0")));
 }
 
+TEST(QemuCommand, HasAUartOnTheSocketThatItIsGiven) {
+  ContainerSpec by_tcp = spec();
+  by_tcp.link = "uart-tcp";
+  const auto words = pairs(by_tcp, {.program = "q", .link_socket = 9, .volume_disks = {}});
+  EXPECT_THAT(words, Contains("-chardev socket,id=link,fd=9,server=on,wait=off"));
+  EXPECT_THAT(words, Contains("-serial chardev:link"));
+}
+
 TEST(QemuCommand, HasAVsocketOfTheKernelsUnderItsAddress) {
   ContainerSpec by_vsock = spec();
   by_vsock.link = "vsock";

@@ -50,7 +50,7 @@ SeccompProgram exported(const Context& context) {
 
 class Compiler {
  public:
-  explicit Compiler(SeccompRules rules) : rules_(std::move(rules)) {
+  Compiler(SeccompRules rules, NewerCalls newer) : rules_(std::move(rules)), newer_(newer) {
     if (rules_.i386) processors_.push_back(kI386);
     for (const std::string& name : rules_.names) {
       for (const Processor& one : processors_) newest_ = std::max(newest_, number(one, name));
@@ -86,6 +86,7 @@ class Compiler {
 
   // Since Linux 5.1 all processors give a new call the same number.
   std::optional<uint32_t> newer_calls() const {
+    if (newer_ == NewerCalls::kAsDefault) return rules_.default_action;
     const uint32_t kind = rules_.default_action & SECCOMP_RET_ACTION_FULL;
     const bool refuses = kind == SECCOMP_RET_ERRNO || kind == SECCOMP_RET_TRAP ||
                          kind == SECCOMP_RET_KILL_THREAD || kind == SECCOMP_RET_KILL_PROCESS;
@@ -98,7 +99,7 @@ class Compiler {
   SeccompProgram shortened(const SeccompProgram& whole) const {
     std::vector<SeccompCalls> all;
     for (const Processor& one : processors_) {
-      SeccompCalls calls{one.kernels, {}, newer_calls()};
+      SeccompCalls calls{one.kernels, {}, newer_calls(), one.kernels == AUDIT_ARCH_I386};
       for (int i = 0; i <= newest_; ++i) {
         calls.decisions.push_back(decision_of(whole, one.kernels, static_cast<uint32_t>(i)));
       }
@@ -125,6 +126,7 @@ class Compiler {
   }
 
   SeccompRules rules_;
+  NewerCalls newer_;
   std::vector<Processor> processors_ = {kX86_64};
   int newest_ = -1;
 };
@@ -133,9 +135,9 @@ class Compiler {
 
 common::Result<std::string> compile_seccomp_profile(std::string_view json,
                                                     const std::string& object,
-                                                    uint64_t capabilities) {
+                                                    uint64_t capabilities, NewerCalls newer) {
   try {
-    const auto program = Compiler(read_seccomp_rules(json, capabilities)).compile();
+    const auto program = Compiler(read_seccomp_rules(json, capabilities), newer).compile();
     if (program.size() > kMostInstructions) throw BadSeccompProfile(kTooLong);
     return std::string(reinterpret_cast<const char*>(program.data()),
                        program.size() * sizeof(sock_filter));

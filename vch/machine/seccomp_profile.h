@@ -18,8 +18,10 @@ std::string_view default_seccomp_profile();
 // conditions. Names of calls that libseccomp does not know are passed over, as Docker does. Calls
 // that are newer than any that the profile names fail with ENOSYS where the default is a refusal:
 // a C library then takes the older call. EINVAL: `object` (the file) and which member is wrong.
+enum class NewerCalls { kAbsent, kAsDefault };  // the latter: like all that is not named
 common::Result<std::string> compile_seccomp_profile(std::string_view json,
                                                     const std::string& object,
-                                                    uint64_t capabilities);
+                                                    uint64_t capabilities,
+                                                    NewerCalls newer = NewerCalls::kAbsent);
 
 }  // namespace vch

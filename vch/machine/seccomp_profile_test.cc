@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "protocol/capabilities.h"
+#include "vch/machine/seccomp_interpreter.h"
 
 namespace vch {
 namespace {
@@ -18,48 +19,6 @@ namespace {
 constexpr uint32_t kAllow = SECCOMP_RET_ALLOW;
 constexpr uint32_t refusal(int errno_value) {
   return SECCOMP_RET_ERRNO | static_cast<uint32_t>(errno_value);
-}
-
-// What the kernel does with a filter: the instructions that seccomp allows, no others.
-uint32_t interpret(const std::string& program, const seccomp_data& data) {
-  uint32_t accumulator = 0;
-  std::vector<sock_filter> code(program.size() / sizeof(sock_filter));
-  std::memcpy(code.data(), program.data(), program.size());
-  for (size_t i = 0; i < code.size(); ++i) {
-    const sock_filter& at = code[i];
-    bool taken = false;
-    switch (at.code) {
-      case BPF_LD | BPF_W | BPF_ABS:
-        std::memcpy(&accumulator, reinterpret_cast<const char*>(&data) + at.k, sizeof accumulator);
-        continue;
-      case BPF_ALU | BPF_AND | BPF_K:
-        accumulator &= at.k;
-        continue;
-      case BPF_RET | BPF_K:
-        return at.k;
-      case BPF_JMP | BPF_JA:
-        i += at.k;
-        continue;
-      case BPF_JMP | BPF_JEQ | BPF_K:
-        taken = accumulator == at.k;
-        break;
-      case BPF_JMP | BPF_JGT | BPF_K:
-        taken = accumulator > at.k;
-        break;
-      case BPF_JMP | BPF_JGE | BPF_K:
-        taken = accumulator >= at.k;
-        break;
-      case BPF_JMP | BPF_JSET | BPF_K:
-        taken = (accumulator & at.k) != 0;
-        break;
-      default:
-        ADD_FAILURE() << "instruction " << i << " is " << at.code;
-        return 0;
-    }
-    i += taken ? at.jt : at.jf;
-  }
-  ADD_FAILURE() << "the program has no end";
-  return 0;
 }
 
 struct Call {
@@ -74,7 +33,9 @@ uint32_t run(const std::string& program, const Call& call) {
   data.arch = call.processor;
   data.args[0] = call.arguments[0];
   data.args[1] = call.arguments[1];
-  return interpret(program, data);
+  SeccompProgram code(program.size() / sizeof(sock_filter));
+  std::memcpy(code.data(), program.data(), program.size());
+  return interpret(code, data);
 }
 
 std::string compiled(const std::string& json, uint64_t capabilities = 0) {

@@ -1,5 +1,5 @@
-// Programs for seccomp that come to a decision in few steps: the kernel takes each of a filter's
-// steps for each call when it is installed, which every exec pays for.
+// Programs for seccomp that are short and come to a decision in few steps: when a filter is
+// installed, which every exec pays for, the kernel translates all of it and tries it on each call.
 #pragma once
 
 #include <linux/filter.h>
@@ -21,6 +21,9 @@ struct SeccompCalls {
   uint32_t processor = 0;  // AUDIT_ARCH_X86_64
   std::vector<std::optional<uint32_t>> decisions;
   std::optional<uint32_t> newer;  // calls that come after those
+  // The program looks at an argument first. So the kernel, which wants to know what depends on the
+  // number alone, is soon done with trying; and asks at each call instead.
+  bool rare = false;
 };
 
 // Decides by ranges of numbers, and goes on to `rest` for all that has no decision.

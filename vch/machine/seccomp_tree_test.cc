@@ -5,6 +5,8 @@
 
 #include <random>
 
+#include "vch/machine/seccomp_interpreter.h"
+
 namespace vch {
 namespace {
 
@@ -45,6 +47,41 @@ TEST(SeccompTree, DecidesAsItWasTold) {
     expect_decisions(program, other);
     EXPECT_EQ(decision_of(program, 3, 0), kRest);
   }
+}
+
+TEST(SeccompTree, ARareProcessorIsDecidedAboutAsWellButNotByTheNumberAlone) {
+  const auto usual = random_calls(1, 500, 3);
+  auto rare = random_calls(2, 700, 3);
+  rare.rare = true;
+  const auto program = make_seccomp_tree({usual, rare}, rest());
+  expect_decisions(program, usual);
+  for (uint32_t i = 0; i < rare.decisions.size(); ++i) {
+    ASSERT_FALSE(decision_of(program, rare.processor, i)) << i;
+    seccomp_data call{};
+    call.arch = rare.processor;
+    call.nr = static_cast<int>(i);
+    ASSERT_EQ(interpret(program, call), rare.decisions[i].value_or(kRest)) << i;
+  }
+}
+
+TEST(SeccompTree, ADecisionIsWrittenOnceWhereItCanBeReached) {
+  SeccompCalls calls{1, {}, 1};
+  for (uint32_t i = 0; i < 100; ++i) calls.decisions.emplace_back(i % 2);
+  // Two loads, a comparison for the processor, 100 for the ranges, two decisions, and the rest.
+  EXPECT_LE(make_seccomp_tree({calls}, rest()).size(), 107U);
+  expect_decisions(make_seccomp_tree({calls}, rest()), calls);
+}
+
+TEST(SeccompTree, WhatManyCallsHaveInCommonIsFoundInFewSteps) {
+  SeccompCalls calls{1, {}, 0};
+  for (uint32_t i = 0; i < 64; ++i) calls.decisions.emplace_back(i % 2);
+  calls.decisions.insert(calls.decisions.end(), 1000, 2U);
+  seccomp_data call{};
+  call.arch = calls.processor;
+  call.nr = 500;
+  size_t steps = 0;
+  EXPECT_EQ(interpret(make_seccomp_tree({calls}, rest()), call, &steps), 2U);
+  EXPECT_EQ(steps, 6U);  // two loads, the processor, both ends of the range, the decision
 }
 
 TEST(SeccompTree, NeighboursThatAgreeAreOne) {

@@ -38,25 +38,36 @@ std::string without_comment(const std::string& line) {
 
 }  // namespace
 
-Result<std::string> host_identity(const StateDir& state) {
-  const std::string directory = state.root + "/ssh";
-  const std::string file = directory + "/id_ed25519";
-  if (::access((file + ".pub").c_str(), R_OK) == 0) return file;
+namespace {
+
+Status make_identity(const std::string& file) {
+  const std::string directory = fs::path(file).parent_path();
+  if (::access((file + ".pub").c_str(), R_OK) == 0) return {};
   ASSIGN_OR_RETURN(const std::string keygen, find_program("ssh-keygen"));
   if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
     return errno_error("make directory", directory);
   }
   ASSIGN_OR_RETURN(const auto only_one, wait_for_lock(directory + "/.lock"));
-  if (::access((file + ".pub").c_str(), R_OK) == 0) return file;
+  if (::access((file + ".pub").c_str(), R_OK) == 0) return {};
   // What somebody who was killed left behind.
   ::unlink(file.c_str());
-  RETURN_IF_ERROR(make_key(keygen, file, "vch"));
+  return make_key(keygen, file, "vch");
+}
+
+}  // namespace
+
+Result<std::string> host_identity(const StateDir& state) {
+  std::string file = state.root + "/ssh/id_ed25519";
+  RETURN_IF_ERROR(make_identity(file));
   return file;
 }
 
+std::string link_identity_file(const StateDir& state) { return state.root + "/ssh/link_ed25519"; }
+
 Status add_ssh_keys(const StateDir& state, ContainerSpec& spec, protocol::pb::ContainerVm& config) {
   const auto keygen = find_program("ssh-keygen");
-  if (keygen.has_error()) return {};
+  const bool secure = protocol::has_secure_link(config);
+  if (keygen.has_error()) return secure ? Status(keygen.error()) : Status();
   ASSIGN_OR_RETURN(const std::string identity, host_identity(state));
   ASSIGN_OR_RETURN(const std::string own, common::read_file(identity + ".pub"));
   std::string directory = state.root + "/ssh/.new-XXXXXX";
@@ -71,6 +82,11 @@ Status add_ssh_keys(const StateDir& state, ContainerSpec& spec, protocol::pb::Co
   spec.ssh_host_key = without_comment(shown);
   config.mutable_secrets()->set_ssh_host_key(key);
   config.mutable_secrets()->set_ssh_authorized_keys(own);
+  if (!secure) return {};
+  const std::string link = link_identity_file(state);
+  RETURN_IF_ERROR(make_identity(link));
+  ASSIGN_OR_RETURN(const std::string link_key, common::read_file(link + ".pub"));
+  config.mutable_secrets()->set_ssh_link_key(link_key);
   return {};
 }
 

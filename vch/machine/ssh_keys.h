@@ -15,8 +15,13 @@ namespace vch {
 // when missing. ENOENT: there is no ssh-keygen.
 common::Result<std::string> host_identity(const StateDir& state);
 
+// The file of the private key by which this host logs in to the control plane of secure links, made
+// by add_ssh_keys().
+std::string link_identity_file(const StateDir& state);
+
 // A key of its own for a new container, whose public part goes to the description, and the right to
-// log in for this host's. Where there is no ssh-keygen the container does without.
+// log in for this host's; of secure links for its link key too. Where there is no ssh-keygen the
+// container does without, unless its links are secure ones (ENOENT).
 common::Status add_ssh_keys(const StateDir& state, ContainerSpec& spec,
                             protocol::pb::ContainerVm& config);
 

@@ -13,7 +13,6 @@ namespace {
 
 using common::make_error;
 using common::Result;
-using common::Status;
 using common::UniqueFd;
 
 std::string user_of_volume(const Container& wanting, const VolumeMount& mount,
@@ -47,10 +46,10 @@ Result<UniqueFd> lock_volume(const Container& container, const VolumeMount& moun
                     "in use by " + user_of_volume(container, mount, state));
 }
 
-Status look_after(const std::string& disk, const std::string& what) {
-  ASSIGN_OR_RETURN(const std::string note, check_ext4_disk(disk, what));
+Result<std::string> look_after(const std::string& disk, const std::string& what) {
+  ASSIGN_OR_RETURN(std::string note, check_ext4_disk(disk, what));
   if (!note.empty()) std::fprintf(stderr, "vch: %s\n", note.c_str());
-  return {};
+  return note;
 }
 
 }  // namespace
@@ -64,20 +63,22 @@ Result<VolumeInUse> take_volume(const Container& container, const VolumeMount& m
   if (mount.read_only) {
     // Readers share it, and look after it only while it is nobody's.
     if (const auto alone = take_lock(volume.lock); alone.has_value()) {
-      RETURN_IF_ERROR(look_after(use.disk, what));
+      ASSIGN_OR_RETURN(use.repair, look_after(use.disk, what));
     }
   }
   ASSIGN_OR_RETURN(use.lock, lock_volume(container, mount, volume, state));
-  if (!mount.read_only) RETURN_IF_ERROR(look_after(use.disk, what));
+  if (!mount.read_only) {
+    ASSIGN_OR_RETURN(use.repair, look_after(use.disk, what));
+  }
   return use;
 }
 
-Status check_root_disk(const Container& container) {
+Result<std::string> check_root_disk(const Container& container) {
   const std::string what = "the root of container " + container.spec.name;
   const std::string& layer = container.spec.root_layer;
   if (layer == "disk") return look_after(container.file("writable.ext4"), what);
   if (layer == "direct") return look_after(container.file("image.ext4"), what);
-  return {};
+  return std::string();
 }
 
 }  // namespace vch

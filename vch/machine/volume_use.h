@@ -13,6 +13,7 @@ namespace vch {
 struct VolumeInUse {
   common::UniqueFd lock;  // to be held for as long as the disk is used
   std::string disk;
+  std::string repair;  // what was repaired on it, as was said on stderr
 };
 
 // Locks the mount's volume for the container and looks after its file system: see
@@ -20,6 +21,7 @@ struct VolumeInUse {
 common::Result<VolumeInUse> take_volume(const Container& container, const VolumeMount& mount,
                                         const StateDir& state);
 // The same look at what the container's root is written to, whose machine.lock is the caller's.
-common::Status check_root_disk(const Container& container);
+// Gives what was repaired.
+common::Result<std::string> check_root_disk(const Container& container);
 
 }  // namespace vch

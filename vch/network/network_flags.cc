@@ -127,6 +127,7 @@ void complete(NetworkFlag& flag, const std::string& id, size_t index, uint32_t u
     const UserNetwork user(users);
     if (!interface.dhcp()) {
       interface.add_addresses(user.address);
+      interface.add_name_servers(user.name_server);
       flag.gateways.push_back(user.gateway);
     }
     interface.add_addresses(user.address6);
@@ -182,14 +183,6 @@ Status add_resolver(const NetworkFlags& flags, Networks& out) {
       return refuse("--dns-option", option, "want one as ndots:2");
     }
     out.config.add_resolver_options(option);
-  }
-  if (!flags.dns.empty()) return {};
-  for (size_t i = 0; i < out.attachments.size(); ++i) {
-    if (out.attachments[i].kind != "user") continue;
-    if (!out.config.interfaces(static_cast<int>(i)).dhcp()) {
-      out.config.add_name_servers(UserNetwork(out.attachments[i].subnet).name_server);
-    }
-    break;
   }
   return {};
 }

@@ -30,7 +30,7 @@ TEST(NetworkFlags, WithoutAnyThereIsTheUserNetwork) {
   EXPECT_THAT(interface.addresses(), ElementsAre("10.0.2.15/24", "fec0::15/64"));
   EXPECT_EQ(interface.routes(0).gateway(), "10.0.2.2");
   EXPECT_EQ(interface.routes(1).destination(), "::/0");
-  EXPECT_THAT(networks.config.name_servers(), ElementsAre("10.0.2.3"));
+  EXPECT_THAT(interface.name_servers(), ElementsAre("10.0.2.3"));
   EXPECT_THAT(qemu_network(networks.attachments, {}, {-1}),
               ElementsAre("-netdev", "user,id=net020123456780,net=10.0.2.0/24,ipv6-net=fec0::/64",
                           "-device",

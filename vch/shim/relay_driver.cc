@@ -21,11 +21,12 @@ constexpr std::chrono::seconds kLinger{10};
 Relay::Relay(Socket socket, serial_transport::Endpoint& endpoint,
              std::function<void(const std::shared_ptr<Relay>&)> on_gone)
     : socket_(std::move(socket)),
-      endpoint_(endpoint),
+      endpoint_(&endpoint),
       on_gone_(std::move(on_gone)),
       linger_(socket_.get_executor()) {}
 
-void Relay::start() {
+void Relay::start(Choose choose) {
+  choose_ = std::move(choose);
   watch_hang_up();
   read_greeting();
 }
@@ -50,8 +51,13 @@ void Relay::on_greeting(size_t size) {
 void Relay::connect() {
   const auto greeting = parse_greeting(std::string_view(greeting_).substr(0, greeting_.find('\n')));
   if (greeting.has_error()) return refuse("greeting: " + greeting.error().detail);
+  if (choose_) {
+    const auto chosen = choose_(greeting->service);
+    if (chosen.has_error()) return refuse(chosen.error().detail);
+    endpoint_ = *chosen;
+  }
   phase_ = Phase::kConnecting;
-  endpoint_.async_connect(
+  endpoint_->async_connect(
       greeting->service, greeting->traffic,
       asio::bind_cancellation_slot(
           cancel_connect_.slot(),
@@ -79,6 +85,10 @@ void Relay::refuse(std::string_view reason) {
   const std::string line = refusal_line(reason);
   (void)::send(socket_.native_handle(), line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   finish();
+}
+
+void Relay::give_up(const serial_transport::Endpoint& endpoint, std::string_view reason) {
+  if (phase_ == Phase::kConnecting && endpoint_ == &endpoint) refuse(reason);
 }
 
 void Relay::on_machine_end() {

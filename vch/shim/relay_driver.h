@@ -21,10 +21,16 @@ class Relay : public std::enable_shared_from_this<Relay> {
  public:
   using Socket = boost::asio::local::stream_protocol::socket;
 
-  // `endpoint` outlives the relay's operations. `on_gone` is called once, at the end.
+  // Where a service is, when that is not always the same; the error's detail is told to the client.
+  using Choose = std::function<common::Result<serial_transport::Endpoint*>(std::string_view)>;
+
+  // `endpoint` outlives the relay's operations, as others do that `choose` gives. `on_gone` is
+  // called once, at the end.
   Relay(Socket socket, serial_transport::Endpoint& endpoint,
         std::function<void(const std::shared_ptr<Relay>&)> on_gone);
-  void start();
+  void start(Choose choose = {});
+  // Whoever still waits for a connection of `endpoint` is told why there is none.
+  void give_up(const serial_transport::Endpoint& endpoint, std::string_view reason);
   // The machine has ended: a client that waits is told so; a connection first delivers what came.
   void on_machine_end();
 
@@ -52,7 +58,8 @@ class Relay : public std::enable_shared_from_this<Relay> {
   void finish_if_done();
 
   Socket socket_;
-  serial_transport::Endpoint& endpoint_;
+  serial_transport::Endpoint* endpoint_;
+  Choose choose_;
   std::function<void(const std::shared_ptr<Relay>&)> on_gone_;
   Phase phase_ = Phase::kGreeting;
   ConnectionPtr connection_;

@@ -14,7 +14,9 @@
 #include "protocol/config.h"
 #include "vch/machine/auto_remove.h"
 #include "vch/machine/container_spec.h"
+#include "vch/machine/link_tcp.h"
 #include "vch/machine/lock.h"
+#include "vch/machine/ssh_keys.h"
 #include "vch/shim/shim.h"
 #include "vch/shim/shim_loop.h"
 #include "vch/shim/unix_socket.h"
@@ -27,6 +29,23 @@ using common::make_error;
 using common::Status;
 using common::UniqueFd;
 using serial_transport::EndpointOptions;
+
+StateDir state_of(const std::string& directory) {
+  return StateDir{std::filesystem::path(directory).parent_path().parent_path()};
+}
+
+Status read_secure_keys(Shim::Options& options) {
+  SecureLinkKeys keys;
+  keys.host_key = options.container.spec.ssh_host_key;
+  if (keys.host_key.empty()) {
+    return make_error(EINVAL, "read", options.container.file("container.json"),
+                      "no ssh_host_key, which a secure link needs");
+  }
+  const std::string path = link_identity_file(state_of(options.container.directory));
+  ASSIGN_OR_RETURN(keys.private_key, common::read_file(path));
+  options.secure = std::move(keys);
+  return {};
+}
 
 Status read_config(Shim::Options& options) {
   const std::string path = options.container.file("config.pb");
@@ -43,7 +62,8 @@ Status read_config(Shim::Options& options) {
   std::memcpy(endpoint.key.data(), key.data(), key.size());
   if (!config.links().empty()) options.vsock_port = config.links(0).vsock().port();
   options.journal = !config.journal().port().empty();
-  return {};
+  options.tcp = options.container.spec.link == kUartTcp;
+  return protocol::has_secure_link(config) ? read_secure_keys(options) : Status();
 }
 
 // Whoever started us waits for the end of our stdout: it means that we listen, or never will.
@@ -63,9 +83,8 @@ Status note_pid(const UniqueFd& lock) {
 
 // Whoever had made it to be removed may have left long ago.
 Status leave(const std::string& directory) {
-  const std::filesystem::path path(directory);
-  const StateDir state{path.parent_path().parent_path()};
-  const auto container = ContainerStore(state).find(path.filename());
+  const StateDir state = state_of(directory);
+  const auto container = ContainerStore(state).find(std::filesystem::path(directory).filename());
   return container.has_value() ? remove_if_left(state, *container) : Status();
 }
 

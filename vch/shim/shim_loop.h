@@ -17,6 +17,7 @@
 #include "vch/shim/clock_setter.h"
 #include "vch/shim/log_keeper.h"
 #include "vch/shim/relay_driver.h"
+#include "vch/shim/secure_link_driver.h"
 
 namespace vch {
 
@@ -26,8 +27,10 @@ class Shim {
     Container container;  // its directory alone
     common::UniqueFd directory;
     serial_transport::EndpointOptions endpoint;
-    unsigned vsock_port = 0;  // 0: the link is link_pipe.h
-    bool journal = false;     // the guest writes one
+    unsigned vsock_port = 0;               // 0: the link is link_pipe.h
+    bool journal = false;                  // the guest writes one
+    bool tcp = false;                      // the link is link_tcp.h
+    std::optional<SecureLinkKeys> secure;  // of a secure link
     common::UniqueFd listener;
   };
 
@@ -37,21 +40,27 @@ class Shim {
         container_(std::move(options.container)),
         vsock_port_(options.vsock_port),
         journal_(options.journal),
+        tcp_(options.tcp),
         io_(io),
         listener_(io, boost::asio::local::stream_protocol(), options.listener.release()),
         retry_accept_(io),
         look_(io),
         drain_(io),
         signals_(signals),
-        endpoint_(io.get_executor(), options.endpoint, [this] { return open_link(); }) {}
+        endpoint_(io.get_executor(), options.endpoint, [this] { return open_link(); }) {
+    if (options.secure) secure_link(options.endpoint, std::move(*options.secure));
+  }
 
   void run();
 
  private:
   static constexpr std::chrono::milliseconds kFirstLook{1};  // see look_at_machine()
 
+  void secure_link(const serial_transport::EndpointOptions& endpoint, SecureLinkKeys keys);
   common::Result<serial_transport::Link> open_link();
+  common::Result<serial_transport::Link> open_line();
   common::Result<serial_transport::Link> dial() const;
+  common::Result<serial_transport::Endpoint*> endpoint_of(std::string_view service);
   bool guest_runs(const Life& life) const;
   void accept();
   void admit(Relay::Socket socket);
@@ -63,6 +72,7 @@ class Shim {
   const Container container_;
   const unsigned vsock_port_;
   const bool journal_;
+  const bool tcp_;
   boost::asio::io_context& io_;
   boost::asio::local::stream_protocol::acceptor listener_;
   boost::asio::steady_timer retry_accept_;
@@ -71,7 +81,8 @@ class Shim {
   bool looking_ = false, ended_ = false;
   boost::asio::steady_timer drain_;
   boost::asio::signal_set& signals_;
-  serial_transport::Endpoint endpoint_;
+  serial_transport::Endpoint endpoint_;  // its link is the line, or what secure_ makes of that
+  std::unique_ptr<SecureLink> secure_;
   std::weak_ptr<ClockSetter> clock_;
   LogKeeper logs_{io_, container_};
   std::set<std::shared_ptr<Relay>> relays_;

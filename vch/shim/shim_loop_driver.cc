@@ -3,6 +3,7 @@
 #include <array>
 
 #include "vch/machine/link_pipe.h"
+#include "vch/machine/link_tcp.h"
 #include "vch/machine/lock.h"
 #include "vch/machine/vsock_device.h"
 #include "vch/shim/greeting.h"
@@ -42,6 +43,7 @@ void Shim::run() {
     look_wait_ = kFirstLook;
     look_at_machine();
   });
+  if (secure_) secure_->start();
   endpoint_.start();
   logs_.start();
   accept();
@@ -60,14 +62,42 @@ void Shim::set_clock() {
   setter->start(endpoint_);
 }
 
+// What the line carries by itself is kept short: a keystroke waits behind all of it.
+void Shim::secure_link(const serial_transport::EndpointOptions& endpoint, SecureLinkKeys keys) {
+  constexpr uint32_t kAhead = 16 * 1024;
+  SecureLink::Options options{endpoint, std::move(keys)};
+  options.endpoint.send_buffer = kAhead;
+  secure_ = std::make_unique<SecureLink>(
+      io_, std::move(options), [this] { return open_line(); },
+      [this](const std::string& why) {
+        for (const auto& relay : std::set(relays_)) relay->give_up(endpoint_, why);
+      });
+}
+
+Result<serial_transport::Endpoint*> Shim::endpoint_of(std::string_view service) {
+  if (service == "ssh") return &secure_->line();
+  if (secure_->trouble().empty()) return &endpoint_;
+  return common::make_error(EPROTO, "open", "secure link", secure_->trouble());
+}
+
 Result<serial_transport::Link> Shim::open_link() {
+  if (!secure_) return open_line();
+  look_at_machine();
+  return secure_->open();
+}
+
+Result<serial_transport::Link> Shim::open_line() {
   auto link = dial();
   // A vsocket is refused later, if at all.
-  if (link.has_error() || vsock_port_ != 0) look_at_machine();
+  if (link.has_error() || vsock_port_ != 0 || tcp_) look_at_machine();
   return link;
 }
 
 Result<serial_transport::Link> Shim::dial() const {
+  if (tcp_) {
+    ASSIGN_OR_RETURN(auto socket, open_link_tcp(container_));
+    return serial_transport::Link(std::move(socket));
+  }
   if (vsock_port_ == 0) {
     ASSIGN_OR_RETURN(auto pipe, open_link_pipe(directory_));
     return serial_transport::Link(std::move(pipe.from_guest), std::move(pipe.to_guest));
@@ -113,6 +143,7 @@ void Shim::on_machine_end() {
   logs_.stop();
   for (const auto& relay : std::set(relays_)) relay->on_machine_end();
   endpoint_.close();
+  if (secure_) secure_->close();
   if (relays_.empty()) return;
   drain_.expires_after(kDrain);
   drain_.async_wait([this](ErrorCode error) {
@@ -148,7 +179,8 @@ void Shim::admit(Relay::Socket socket) {
                                                if (ended_ && relays_.empty()) drain_.cancel();
                                              });
   relays_.insert(relay);
-  relay->start();
+  relay->start(secure_ ? Relay::Choose([this](std::string_view s) { return endpoint_of(s); })
+                       : Relay::Choose());
 }
 
 }  // namespace vch

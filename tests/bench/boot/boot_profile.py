@@ -2,13 +2,16 @@
 """Where every guest instruction of a boot goes, from power-on to the container's first one.
 
 usage: boot_profile.py [--machine q35|pc] [--memory MIB] [--functions N] [--steps N] [--volumes N]
-                       [--json FILE]
+                       [--json FILE] [--svg FILE] [--check | --update]
 
 Boots a containerVM as `vch` would, under `-icount shift=0,sleep=off` with a plugin that counts
 translated blocks, and attributes them: firmware and loader, decompression, the kernel (timer
 calibration by itself), the agent, each by the function that executed them, and the kernel's start by
 its initcalls. The counts repeat within a fraction of a per cent, but for what waits for the host's
 files; milliseconds play no part.
+
+--check compares with baseline.json beside this program, and fails where something is more than 3 per
+cent above it, with the functions that made the difference; --update writes that file anew.
 """
 
 import argparse
@@ -20,6 +23,10 @@ import subprocess
 import sys
 import tempfile
 
+import baseline
+import chart
+
+BASELINE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "baseline.json")
 FIRST = 0x13370000  # first.S
 USER_END = 1 << 47
 KERNEL_BASE = 0xFFFFFFFF80000000
@@ -192,6 +199,60 @@ def report(blocks, symbols, count):
     }, sorted(by_function.items(), key=lambda item: -item[1])[:count]
 
 
+def boot(build, options):
+    with tempfile.TemporaryDirectory(prefix="boot-profile-") as scratch:
+        return measure(build, options, scratch)
+
+
+def figures_of(build, table):
+    """What baseline.json holds: millions of instructions, and bytes."""
+    counts = {name: round(value / 1e6, 2) for name, value in table.items() if name != "timer calibration"}
+    for name in ("kernel entry to the container's first instruction",
+                 "power-on to the container's first instruction"):
+        counts[name] = round((table[name] - table["timer calibration"]) / 1e6, 2)
+    for name, path in (("kernel", "kernel/bzImage"), ("agent", "bin/tether"), ("ISO", "bootstrap.iso")):
+        counts[f"{name}, bytes"] = os.path.getsize(os.path.join(build, path))
+    return counts
+
+
+def check(build, options, symbols, table, functions):
+    """Prints what is wrong, and gives the exit code. What is too much is measured once more: what waits for the
+    host's files only ever adds."""
+    known = baseline.read(BASELINE)
+    found = baseline.regressions(known, figures_of(build, table))
+    if found:
+        again, functions_again = report(boot(build, options), symbols, None)
+        if again["power-on to the container's first instruction"] < table[
+                "power-on to the container's first instruction"]:
+            table, functions = again, functions_again
+        found = baseline.regressions(known, figures_of(build, table))
+    if not found:
+        print(f"nothing is more than {100 * baseline.LIMIT:.0f} % above {os.path.basename(BASELINE)}")
+        return 0
+    for line in found:
+        print(f"boot_profile: {line}", file=sys.stderr)
+    print("boot_profile: millions of instructions by kernel function, the change first:", file=sys.stderr)
+    for change, now, name in baseline.difference(known, millions(functions)):
+        print(f"{change:+10.2f} {now:10.2f}  {name}", file=sys.stderr)
+    print("boot_profile: if this is meant, say why in docs/benchmarks.md and write scripts/boot-profile --update",
+          file=sys.stderr)
+    return 1
+
+
+def millions(functions):
+    return {name: round(count / 1e6, 2) for name, count in functions if count >= 50000}
+
+
+def draw(path, options, table, longest, functions):
+    stages = [(name, table[name] / 1e6) for name in (
+        "firmware and loader", "decompression", "timer calibration", "kernel beside calibration, to the agent",
+        "agent to the container, kernel's work for it included")]
+    title = f"{options.machine}, {options.memory} MiB, 1 vCPU, millions of guest instructions to the container's first"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(chart.svg(title, stages, [(name, count / 1e6) for name, count in longest],
+                             [(name, count / 1e6) for name, count in functions]))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--machine", choices=["q35", "pc"], default="q35")
@@ -200,19 +261,23 @@ def main():
     parser.add_argument("--steps", type=int, default=20, help="how many steps of the kernel to list")
     parser.add_argument("--volumes", type=int, default=0, help="how many volumes it mounts")
     parser.add_argument("--json", help="write the stages here too")
+    parser.add_argument("--svg", help="draw it here too")
+    parser.add_argument("--check", action="store_true", help="compare with the baseline, and fail if it is worse")
+    parser.add_argument("--update", action="store_true", help="write the baseline anew")
     options = parser.parse_args()
     build = os.environ.get("TETHER_BUILD") or fail("TETHER_BUILD names no build directory")
-    with tempfile.TemporaryDirectory(prefix="boot-profile-") as scratch:
-        blocks = measure(build, options, scratch)
+    blocks = boot(build, options)
     symbols = Symbols(f"{build}/kernel/System.map")
-    table, functions = report(blocks, symbols, options.functions)
+    table, every = report(blocks, symbols, None)
+    functions = every[:options.functions]
+    _, kernel, agent, _ = stages(blocks)
+    longest = steps(blocks, symbols, kernel, agent, options.steps)
     print(f"{options.machine}, {options.memory} MiB, 1 vCPU, millions of guest instructions")
     for what, instructions in table.items():
         print(f"{instructions / 1e6:10.2f}  {what}")
     if options.steps:
-        _, kernel, agent, _ = stages(blocks)
         print("\nthe kernel's longest steps, in order:")
-        for name, instructions in steps(blocks, symbols, kernel, agent, options.steps):
+        for name, instructions in longest:
             print(f"{instructions / 1e6:10.2f}  {name}")
     if functions:
         print("\nkernel functions, power-on to the container:")
@@ -221,6 +286,12 @@ def main():
     if options.json:
         with open(options.json, "w", encoding="ascii") as file:
             json.dump(table, file, indent=2)
+    if options.svg:
+        draw(options.svg, options, table, longest, functions)
+    if options.update:
+        baseline.write(BASELINE, figures_of(build, table), millions(every))
+    if options.check:
+        sys.exit(check(build, options, symbols, table, every))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,10 @@ SshChannel::SshChannel(ssh_channel channel) : channel_(channel) {
   ssh_set_channel_callbacks(channel_, &callbacks_);
 }
 
+// The library sends no close behind an end that it could not send at once: so the end goes first.
 SshChannel::~SshChannel() {
   ssh_remove_channel_callbacks(channel_, &callbacks_);
+  if (ssh_is_connected(ssh_channel_get_session(channel_)) != 0) finish();
   ssh_channel_free(channel_);
 }
 
@@ -25,6 +27,7 @@ int SshChannel::on_data(ssh_session, ssh_channel, void* data, uint32_t size, int
   const size_t taken = std::min<size_t>(size, channel.wants_input());
   channel.on_input({static_cast<const char*>(data), taken});
   if (taken < size) channel.held_back_ = true;
+  if (size > kMaxUntaken) channel.floods_ = true;
   return static_cast<int>(taken);
 }
 
@@ -34,6 +37,7 @@ void SshChannel::on_eof(ssh_session, ssh_channel, void* self) {
 
 void SshChannel::on_close(ssh_session, ssh_channel, void* self) {
   auto& channel = *static_cast<SshChannel*>(self);
+  channel.closed_ = true;
   if (channel.over_) return;
   channel.over_ = true;
   channel.hang_up();
@@ -58,6 +62,7 @@ void SshChannel::take_input() {
 void SshChannel::pump() {
   if (!over_) take_input();
   if (!over_) work();
+  if (over_) release();
 }
 
 size_t SshChannel::write(std::string_view bytes, bool to_stderr) {

@@ -14,20 +14,29 @@ namespace tether {
 // not fit stays with the library, and so closes the client's window.
 class SshChannel {
  public:
-  static constexpr size_t kMaxHeld = 64 * 1024;  // bytes, in each direction
+  static constexpr size_t kMaxHeld = 64 * 1024;           // bytes, in each direction
+  static constexpr size_t kMaxUntaken = 4 * 1024 * 1024;  // the library's window is below 2 MB
 
   explicit SshChannel(ssh_channel channel);
   virtual ~SshChannel();
   SshChannel(const SshChannel&) = delete;
   SshChannel& operator=(const SshChannel&) = delete;
 
-  // Does what can be done now.
+  // Does what can be done now. The library may take packets meanwhile, for any of the channels.
   void pump();
-  // What to wait for beside the client; fd -1: nothing.
+  // What to wait for beside the client; fd -1: nothing. Asked of one that is not over.
   virtual pollfd waits() const = 0;
   // The client has gone, without an end that was agreed on.
   virtual void hang_up() {}
+  // Nothing is left to be done but to wait for the client's word.
   bool over() const { return over_; }
+  // The client has closed it too: nothing of it is left. Until then it counts.
+  bool gone() const { return over_ && closed_; }
+  // The client sent more than its window had room for.
+  bool floods() const { return floods_; }
+  bool is(ssh_channel channel) const { return channel == channel_; }
+  // Of a terminal's line (RFC 4335). False: there is none.
+  virtual bool on_break() { return false; }
 
  protected:
   // Bytes of the client's, at most as many as want_input() says.
@@ -35,6 +44,8 @@ class SshChannel {
   virtual size_t wants_input() const = 0;
   virtual void on_input_end() = 0;
   virtual void work() = 0;
+  // It is over: what is behind it is let go.
+  virtual void release() = 0;
   // How many of the bytes the client took.
   size_t write(std::string_view bytes, bool to_stderr = false);
   // Nothing more is sent: half-close, or the channel's end.
@@ -57,6 +68,8 @@ class SshChannel {
   bool eof_told_ = false;
   bool finished_ = false;
   bool over_ = false;
+  bool closed_ = false;  // by the client
+  bool floods_ = false;
 };
 
 }  // namespace tether

@@ -5,10 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <iterator>
+#include <utility>
 
-#include "protocol/stdio.h"
-#include "tether/link/ssh/forward_channel.h"
 #include "tether/link/ssh/session_channel.h"
+#include "tether/link/ssh/short_session.h"
+#include "tether/link/ssh/subsystem_channel.h"
 #include "tether/supervisor/clock.h"
 
 namespace tether {
@@ -25,8 +28,10 @@ constexpr const char* kHostKey = "ssh-ed25519";
 constexpr const char* kCiphers =
     "chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes128-gcm@openssh.com,aes256-ctr,"
     "aes128-ctr";
-constexpr const char* kMacs =
-    "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512";
+constexpr const char* kMacs = "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com";
+// libssh2 1.10, which is the host end of a secure link, has none of these.
+constexpr const char* kLinkMacs =
+    "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256";
 constexpr const char* kClientKeys =
     "ssh-ed25519,sk-ssh-ed25519@openssh.com,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,"
     "ecdsa-sha2-nistp521,sk-ecdsa-sha2-nistp256@openssh.com,rsa-sha2-512,rsa-sha2-256";
@@ -41,6 +46,7 @@ LoginServer::LoginServer(SshServices& services, SshKey host_key, std::vector<Ssh
     : services_(services), host_key_(std::move(host_key)), authorized_(std::move(authorized)) {}
 
 LoginServer::~LoginServer() {
+  openings_.clear();
   channels_.clear();
   if (event_ != nullptr) ssh_event_free(event_);
   if (session_ != nullptr) ssh_free(session_);
@@ -53,13 +59,14 @@ bool LoginServer::prepare(int connection) {
   event_ = ssh_event_new();
   if (bind_ == nullptr || session_ == nullptr || event_ == nullptr) return false;
   const bool no = false;
+  const char* macs = link_key_ ? kLinkMacs : kMacs;
   const bool good = set(bind_, SSH_BIND_OPTIONS_PROCESS_CONFIG, &no) &&
                     set(bind_, SSH_BIND_OPTIONS_KEY_EXCHANGE, kKeyExchange) &&
                     set(bind_, SSH_BIND_OPTIONS_HOSTKEY_ALGORITHMS, kHostKey) &&
                     set(bind_, SSH_BIND_OPTIONS_CIPHERS_C_S, kCiphers) &&
                     set(bind_, SSH_BIND_OPTIONS_CIPHERS_S_C, kCiphers) &&
-                    set(bind_, SSH_BIND_OPTIONS_HMAC_C_S, kMacs) &&
-                    set(bind_, SSH_BIND_OPTIONS_HMAC_S_C, kMacs) &&
+                    set(bind_, SSH_BIND_OPTIONS_HMAC_C_S, macs) &&
+                    set(bind_, SSH_BIND_OPTIONS_HMAC_S_C, macs) &&
                     set(bind_, SSH_BIND_OPTIONS_PUBKEY_ACCEPTED_KEY_TYPES, kClientKeys) &&
                     set(bind_, SSH_BIND_OPTIONS_BANNER, "tether");
   // The library takes the key over.
@@ -106,34 +113,59 @@ void LoginServer::run(int connection) {
     return refuse(std::string("key exchange: ") + ssh_get_error(session_));
   }
   ssh_event_add_session(event_, session_);
+  ssh_set_counters(session_, nullptr, &packets_);
   while (turn(connection)) continue;
   hang_up();
   if (user_.empty()) {
     refuse(last_refusal_.empty() ? "the client left before it logged in" : last_refusal_);
   } else {
+    const std::string_view why = ssh_get_error(session_);
+    const bool left =
+        why.starts_with("Socket error") || why.starts_with("Received SSH_MSG_DISCONNECT");
+    if (ssh_get_error_code(session_) == SSH_FATAL && !left) {
+      complain(std::string(why));
+    }
     services_.news(SshAsk::kEnded, user_);
   }
 }
 
-// False: the client or the link process has gone.
+// The library takes packets whenever it sends, so also while the channels have their turn. What
+// came then for a channel that had its turn before is nothing that poll() would tell: there is
+// another round at once. False: the client or the link process has gone.
 bool LoginServer::turn(int connection) {
   std::vector<pollfd> waiting;
   const bool write = (ssh_get_poll_flags(session_) & SSH_WRITE_PENDING) != 0;
   waiting.push_back({connection, static_cast<short>(POLLIN | (write ? POLLOUT : 0)), 0});
   waiting.push_back({services_.fd(), services_.events(), 0});
-  for (const auto& channel : channels_) waiting.push_back(channel->waits());
-  if (::poll(waiting.data(), waiting.size(), -1) < 0) return errno == EINTR;
+  for (const auto& channel : channels_) {
+    if (!channel->over()) waiting.push_back(channel->waits());
+  }
+  for (const auto& opening : openings_) waiting.push_back(opening->waits());
+  const int patience = packets_.in_packets != seen_ ? 0 : -1;
+  if (::poll(waiting.data(), waiting.size(), patience) < 0) return errno == EINTR;
   if (ssh_event_dopoll(event_, 0) == SSH_ERROR) return false;
+  seen_ = packets_.in_packets;
   if (!services_.pump()) return false;
+  open_forwards();
   for (size_t i = 0; i < channels_.size(); ++i) channels_[i]->pump();
   sweep();
   if (attempts_ >= kMaxAttempts) return false;
+  for (const auto& channel : channels_) {
+    if (!channel->floods()) continue;
+    complain("sent more than its window");
+    return false;
+  }
   return ssh_is_connected(session_) != 0 &&
          (ssh_get_status(session_) & (SSH_CLOSED | SSH_CLOSED_ERROR)) == 0;
 }
 
+// What goes may send its last words, and so hear of a new channel: not while it is in the list.
 void LoginServer::sweep() {
-  std::erase_if(channels_, [](const auto& channel) { return channel->over(); });
+  const auto first = std::partition(channels_.begin(), channels_.end(),
+                                    [](const auto& channel) { return !channel->gone(); });
+  const std::vector<std::unique_ptr<SshChannel>> gone(std::make_move_iterator(first),
+                                                      std::make_move_iterator(channels_.end()));
+  channels_.erase(first, channels_.end());
 }
 
 void LoginServer::hang_up() {
@@ -155,20 +187,28 @@ bool LoginServer::is_authorized(ssh_key key) const {
   });
 }
 
+bool LoginServer::is_link_key(ssh_key key) const {
+  return link_key_ && ssh_key_cmp(link_key_.get(), key, SSH_KEY_CMP_PUBLIC) == 0;
+}
+
 int LoginServer::authenticate(const char* user, ssh_key key, int signature) {
   if (attempts_ >= kMaxAttempts || !user_.empty()) return SSH_AUTH_DENIED;
   const bool asks = signature == SSH_PUBLICKEY_STATE_NONE;
+  const bool link = is_link_key(key);
   std::string why;
-  if (!is_authorized(key)) {
+  if (link && std::string_view(user) != kSshLinkUser) {
+    why = "the link's key is for the user vch alone";
+  } else if (!link && !is_authorized(key)) {
     why = "key " + fingerprint(key) + " is not authorized";
   } else if (asks) {
     return SSH_AUTH_SUCCESS;  // It may prove that it has the key.
   } else if (signature != SSH_PUBLICKEY_STATE_VALID) {
     why = "bad signature";
-  } else if (!user_exists(user)) {
+  } else if (!link && !user_exists(user)) {
     why = "the container has no such user";
   } else {
     user_ = user;
+    is_link_ = link;
     ::alarm(0);  // ssh_main() set it
     services_.news(SshAsk::kLoggedIn, user_ + ", key " + fingerprint(key));
     return SSH_AUTH_SUCCESS;
@@ -180,66 +220,70 @@ int LoginServer::authenticate(const char* user, ssh_key key, int signature) {
 
 // Nothing else can go on in a login that nobody has logged in to: this waits.
 bool LoginServer::user_exists(const std::string& user) {
-  SshServices::Request request;
-  request.mutable_exec()->mutable_login()->set_kind(::tether::v1::Login::CHECK);
-  request.mutable_exec()->mutable_session()->set_user(user);
-  uint32_t session = 0;
-  bool answered = false;
+  ShortSession check(services_, ::tether::v1::Login::CHECK, user);
   const uint64_t deadline = now_ms() + kCheckMs;
-  const auto id = services_.ask(std::move(request), [&](const SshServices::Reply& reply) {
-    answered = true;
-    session = reply.session();
-  });
-  if (id.empty()) return false;
-  while (!answered && now_ms() < deadline && services_.pump()) {
-    pollfd waiting{services_.fd(), services_.events(), 0};
-    if (!answered) ::poll(&waiting, 1, static_cast<int>(kCheckMs));
+  while (!check.over() && now_ms() < deadline && services_.pump()) {
+    check.pump();
+    if (check.over()) break;
+    std::array<pollfd, 2> waiting = {{{services_.fd(), services_.events(), 0}, check.waits()}};
+    ::poll(waiting.data(), waiting.size(), static_cast<int>(kCheckMs));
   }
-  services_.forget(id);
-  if (session == 0) return false;
-  const common::UniqueFd agent = services_.open(SshAsk::kServeStdio);
-  protocol::StdioAttach wanted;
-  wanted.session = session;
-  std::string out = protocol::encode_frame(protocol::StdioType::kAttach, protocol::Stream::kStdin,
-                                           0, encode(wanted));
-  std::string in;
-  protocol::StdioReader reader;
-  while (now_ms() < deadline && send_some(agent.get(), out) && receive_some(agent.get(), in)) {
-    reader.feed(std::exchange(in, {}));
-    while (const auto frame = reader.next()) {
-      if (frame->header.type != protocol::StdioType::kExit) continue;
-      const auto exit = protocol::decode_exit(frame->payload);
-      out += protocol::encode_frame(protocol::StdioType::kExitAck, protocol::Stream::kStdin, 0);
-      (void)send_some(agent.get(), out);
-      return exit && exit->exit_code == 0 && exit->stage == 0;
-    }
-    pollfd waiting{agent.get(), static_cast<short>(POLLIN | (out.empty() ? 0 : POLLOUT)), 0};
-    ::poll(&waiting, 1, static_cast<int>(kCheckMs));
-  }
-  return false;
+  return check.worked();
 }
 
 ssh_channel LoginServer::open_session() {
   if (user_.empty() || !has_room()) return nullptr;
   ssh_channel channel = ssh_channel_new(session_);
   if (channel == nullptr) return nullptr;
-  channels_.push_back(std::make_unique<SessionChannel>(channel, services_, user_));
+  if (is_link_) {
+    channels_.push_back(std::make_unique<SubsystemChannel>(channel, services_));
+  } else {
+    channels_.push_back(std::make_unique<SessionChannel>(channel, services_, user_));
+  }
   return channel;
 }
 
-// 0: it was answered; 1: it is refused.
+// 0: it was answered; 1: it is refused; 2: it is answered later (libssh.patch).
 int LoginServer::on_message(ssh_message message) {
-  const bool forward = ssh_message_type(message) == SSH_REQUEST_CHANNEL_OPEN &&
-                       ssh_message_subtype(message) == SSH_CHANNEL_DIRECT_TCPIP;
-  if (!forward || user_.empty() || !has_room()) return 1;
-  const char* host = ssh_message_channel_request_open_destination(message);
-  auto socket = connect_forward(host == nullptr ? "" : host,
-                                ssh_message_channel_request_open_destination_port(message));
-  if (socket.has_error()) return 1;
-  ssh_channel channel = ssh_message_channel_request_open_reply_accept(message);
-  if (channel == nullptr) return 1;
-  channels_.push_back(std::make_unique<ForwardChannel>(channel, std::move(*socket)));
-  return 0;
+  const int type = ssh_message_type(message);
+  const int subtype = ssh_message_subtype(message);
+  if (type == SSH_REQUEST_CHANNEL && subtype == SSH_CHANNEL_REQUEST_BREAK) {
+    return on_break(ssh_message_channel_request_channel(message)) &&
+                   ssh_message_channel_request_reply_success(message) == SSH_OK
+               ? 0
+               : 1;
+  }
+  const bool forward = type == SSH_REQUEST_CHANNEL_OPEN && subtype == SSH_CHANNEL_DIRECT_TCPIP;
+  if (!forward || user_.empty() || is_link_ || !has_room()) return 1;
+  openings_.push_back(std::make_unique<ForwardOpening>(services_, message, user_));
+  return 2;
+}
+
+bool LoginServer::on_break(ssh_channel channel) {
+  const auto found = std::find_if(channels_.begin(), channels_.end(),
+                                  [channel](const auto& known) { return known->is(channel); });
+  return found != channels_.end() && (*found)->on_break();
+}
+
+bool LoginServer::has_room() {
+  if (channels_.size() + openings_.size() < kSshMaxChannels) return true;
+  complain("more than " + std::to_string(kSshMaxChannels) + " channels");
+  return false;
+}
+
+// Once: who does what is refused may do it a thousand times.
+void LoginServer::complain(const std::string& why) {
+  if (std::exchange(complained_, true)) return;
+  refuse("user " + user_ + ": " + why);
+}
+
+void LoginServer::open_forwards() {
+  for (size_t i = 0; i < openings_.size(); ++i) {
+    openings_[i]->pump();
+    if (!openings_[i]->over()) continue;
+    if (auto channel = openings_[i]->answer()) channels_.push_back(std::move(channel));
+  }
+  std::erase_if(openings_, [](const auto& opening) { return opening->over(); });
 }
 
 }  // namespace tether

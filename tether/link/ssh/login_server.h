@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tether/link/ssh/channel.h"
+#include "tether/link/ssh/forward_opening.h"
 #include "tether/link/ssh/keys.h"
 #include "tether/link/ssh/services.h"
 
@@ -24,6 +25,8 @@ class LoginServer {
   LoginServer(const LoginServer&) = delete;
   LoginServer& operator=(const LoginServer&) = delete;
 
+  // Before run(): the key of the host end, for the control plane (subsystem_channel.h).
+  void set_link_key(SshKey key) { link_key_ = std::move(key); }
   // `connection` becomes the library's.
   void run(int connection);
 
@@ -33,9 +36,13 @@ class LoginServer {
   bool turn(int connection);
   int authenticate(const char* user, ssh_key key, int signature);
   bool is_authorized(ssh_key key) const;
+  bool is_link_key(ssh_key key) const;
   bool user_exists(const std::string& user);
   void refuse(const std::string& why);
-  bool has_room() const { return channels_.size() < kSshMaxChannels; }
+  bool has_room();
+  void complain(const std::string& why);
+  void open_forwards();
+  bool on_break(ssh_channel channel);
   ssh_channel open_session();
   int on_message(ssh_message message);
   void hang_up();
@@ -44,14 +51,20 @@ class LoginServer {
   SshServices& services_;
   SshKey host_key_;
   std::vector<SshKey> authorized_;
+  SshKey link_key_;
   ssh_bind bind_ = nullptr;
   ssh_session session_ = nullptr;
   ssh_event event_ = nullptr;
   ssh_server_callbacks_struct callbacks_{};
-  std::string user_;  // who has logged in
+  std::string user_;      // who has logged in
+  bool is_link_ = false;  // with the link's key
   std::string last_refusal_;
   int attempts_ = 0;
+  bool complained_ = false;
   std::vector<std::unique_ptr<SshChannel>> channels_;
+  std::vector<std::unique_ptr<ForwardOpening>> openings_;
+  ssh_counter_struct packets_{};
+  uint64_t seen_ = 0;  // of packets that came: those before the channels' last turn
 };
 
 }  // namespace tether

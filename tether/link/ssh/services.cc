@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kPiece = 64 * 1024;
 constexpr size_t kIdSize = 16;
+constexpr int kLinkBuffer = 8 * 1024;
 
 void append_varint(std::string& out, size_t value) {
   for (; value > 0x7fU; value >>= 7U) out += static_cast<char>((value & 0x7fU) | 0x80U);
@@ -54,6 +55,10 @@ common::UniqueFd SshServices::open(SshAsk service) {
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return {};
   common::UniqueFd ours(ends[0]);
   const common::UniqueFd theirs(ends[1]);
+  if (service == SshAsk::kServeLink) {
+    // What waits here is ahead of all that is typed.
+    ::setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &kLinkBuffer, sizeof kLinkBuffer);
+  }
   auto what = static_cast<char>(service);
   iovec part{&what, 1};
   msghdr message{};

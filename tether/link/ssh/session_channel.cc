@@ -79,12 +79,18 @@ void SessionChannel::set_callbacks() {
   };
   on.channel_subsystem_request_function = [](ssh_session, ssh_channel, const char* name,
                                              void* self) {
+    if (std::string_view(name) == kSshLinkSubsystem) of(self).refuse_link();
     if (std::string_view(name) != "sftp") return 1;
     return of(self).start(::tether::v1::Login::SFTP, nullptr) ? 0 : 1;
   };
   on.channel_signal_function = [](ssh_session, ssh_channel, const char* name, void* self) {
     of(self).signal(signal_number(name));
   };
+}
+
+void SessionChannel::refuse_link() {
+  services_.news(SshAsk::kRefused,
+                 "user " + user_ + ": the control plane is for the link's key alone");
 }
 
 bool SessionChannel::start(::tether::v1::Login::Kind kind, const char* command) {
@@ -270,6 +276,13 @@ void SessionChannel::signal(int number) {
   request.mutable_signal()->set_number(static_cast<uint32_t>(number));
   request.mutable_signal()->set_whole_group(true);
   services_.ask(std::move(request));
+}
+
+// As a terminal's line does that is set to it (BRKINT).
+bool SessionChannel::on_break() {
+  if (!tty_ || session_ == 0) return false;
+  signal(SIGINT);
+  return true;
 }
 
 // As a terminal that is taken away does. Who takes no notice ends with its last client, which we

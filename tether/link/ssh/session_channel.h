@@ -20,14 +20,17 @@ class SessionChannel : public SshChannel {
 
   pollfd waits() const override;
   void hang_up() override;
+  bool on_break() override;
 
  private:
   void on_input(std::string_view bytes) override { input_ += bytes; }
   size_t wants_input() const override;
   void on_input_end() override { input_ended_ = true; }
   void work() override;
+  void release() override { agent_.reset(); }
 
   bool start(::tether::v1::Login::Kind kind, const char* command);
+  void refuse_link();
   void on_started(const ::tether::v1::Reply& reply);
   void attach(uint32_t session);
   bool take_frames();

@@ -11,6 +11,7 @@
 
 #include "common/io.h"
 #include "protocol/config.h"
+#include "tether/link/ssh/entropy.h"
 #include "tether/link/ssh/login_server.h"
 #include "tether/link/ssh/ssh_role.h"
 #include "tether/session/privileges.h"
@@ -24,36 +25,9 @@ constexpr const char* kEmpty = "/run/empty";
 constexpr uid_t kFirstUser = 0x70000000;  // of a range that no image uses, one for each pid
 
 void on_alarm(int) {
-  static constexpr char kText[] = {static_cast<char>(SshAsk::kRefused),
-                                   'n',
-                                   'o',
-                                   'b',
-                                   'o',
-                                   'd',
-                                   'y',
-                                   ' ',
-                                   'l',
-                                   'o',
-                                   'g',
-                                   'g',
-                                   'e',
-                                   'd',
-                                   ' ',
-                                   'i',
-                                   'n',
-                                   ' ',
-                                   'w',
-                                   'i',
-                                   't',
-                                   'h',
-                                   'i',
-                                   'n',
-                                   ' ',
-                                   '3',
-                                   '0',
-                                   ' ',
-                                   's'};
-  (void)!::send(kSshRequestsFd, kText, sizeof kText, MSG_NOSIGNAL | MSG_DONTWAIT);
+  static constexpr char kText[] = "\3nobody logged in within 30 s";
+  static_assert(kText[0] == static_cast<char>(SshAsk::kRefused));
+  (void)!::send(kSshRequestsFd, kText, sizeof kText - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
   ::_exit(1);
 }
 
@@ -91,11 +65,13 @@ common::Status serve(SshServices& services) {
   const bool parsed = secrets.ParseFromString(bytes);
   ::explicit_bzero(bytes.data(), bytes.size());
   if (!parsed) return common::make_error(EBADMSG, "parse", "secrets");
-  ssh_init();  // It may want to read files.
+  RETURN_IF_ERROR(init_ssh());  // It may want to read files.
   RETURN_IF_ERROR(confine());
   ASSIGN_OR_RETURN(SshKey host_key, parse_host_key(secrets.ssh_host_key()));
   LoginServer server(services, std::move(host_key),
                      parse_authorized_keys(secrets.ssh_authorized_keys()));
+  auto link_keys = parse_authorized_keys(secrets.ssh_link_key());
+  if (!link_keys.empty()) server.set_link_key(std::move(link_keys.front()));
   server.run(kSshConnectionFd);
   return {};
 }

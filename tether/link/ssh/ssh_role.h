@@ -13,16 +13,21 @@ inline constexpr int kSshRequestsFd = 4;    // SOCK_SEQPACKET to the link proces
 inline constexpr int kSshSecretsFd = 5;  // memfd: serialised tether.v1.Secrets, SSH's fields alone
 
 // What a login process asks the link process for: one byte, of kServe* with a stream socket beside
-// it that is to be a connection of that service; of kNews with the text of an event behind it.
+// it that is to be a connection of that service, or a byte link; of kNews with the text of an event
+// behind it.
 enum class SshAsk : uint8_t {
   kServeControl = 1,  // of requests only signals and execs with a Login are answered
   kServeStdio = 2,
   kRefused = 3,  // protocol::SshNews, as text
   kLoggedIn = 4,
   kEnded = 5,
+  kServeLink = 6,  // the byte link of a host end that has logged in: see docs/secure-link.md
 };
+// Who logs in with the link's key, for the control plane alone, and where that is.
+inline constexpr const char* kSshLinkUser = "vch";
+inline constexpr const char* kSshLinkSubsystem = "tether";
 inline constexpr size_t kSshMaxText = 200;
-inline constexpr size_t kSshMaxChannels = 64;  // of one login, open at a time
+inline constexpr size_t kSshMaxChannels = 128;  // of one login, open at a time
 
 // The role's main. Dies within 30 s unless somebody has logged in.
 [[noreturn]] void ssh_main();

@@ -1,0 +1,175 @@
+// PID 1 and a link process that somebody has taken over: messages of any size, type and content,
+// with and without a descriptor, while sessions begin and end. It stays within its tables, touches
+// no process that it did not start, and answers afterwards.
+#include <algorithm>
+#include <set>
+
+#include "fuzz_input.h"
+#include "tether/supervisor/supervisor_fixture.h"
+
+namespace tether {
+namespace {
+
+using serial_transport::FuzzInput;
+using serial_transport::require;
+
+constexpr uint64_t kQuestion = 0x5155455354494f4eULL;
+
+class Play : public SupervisorFixture {
+ public:
+  Play(const uint8_t* data, size_t size) : input_(data, size) {}
+  void TestBody() override {
+    boot();
+    take_newest();
+    for (int i = 0; i < 48 && !input_.empty(); ++i) step();
+    answers();
+  }
+
+ private:
+  // The newest launched process tells that it runs; the process is this one.
+  void take_newest() {
+    FakeSystem::Spawned& launched = newest();
+    if (launched.role != "launch" || !launched.fds.contains(kLaunchStatusFd) ||
+        !launched.fds.at(kLaunchStatusFd)) {
+      return;
+    }
+    LaunchReport started;
+    started.event = input_.byte() % 8 == 0 ? LaunchEvent::kFailed : LaunchEvent::kStarted;
+    (void)!::send(launched.fds.at(kLaunchStatusFd).get(), &started, sizeof started,
+                  MSG_NOSIGNAL | MSG_DONTWAIT);
+    launched.fds.at(kLaunchStatusFd).reset();
+    if (launched.pid != 0) system_.ended.emplace_back(launched.pid, 0);
+    turn();
+  }
+
+  void step() {
+    switch (input_.byte() % 10) {
+      case 0:
+        return take_newest();
+      case 1:
+        system_.now += input_.number(2);
+        return turn();
+      case 2:
+        system_.ended.emplace_back(::getpid(), input_.byte() << 8);  // a session, or its end's echo
+        return turn();
+      case 3:
+        return raw();
+      case 4:
+        (void)hear();
+        return;
+      default:
+        return speak();
+    }
+  }
+
+  // No header, half of one, more than there may be.
+  void raw() {
+    const auto bytes = input_.bytes(input_.below(96));
+    (void)!::send(link_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    turn();
+    look();
+  }
+
+  void speak() {
+    LinkHeader header;
+    header.type = static_cast<LinkType>(input_.byte() % 72);
+    header.session =
+        input_.byte() % 8 == 0 ? static_cast<uint32_t>(input_.number(4)) : input_.byte() % 4;
+    header.stream =
+        input_.byte() % 8 == 0 ? static_cast<uint32_t>(input_.number(4)) : input_.byte() % 4;
+    header.value = input_.byte() % 4 == 0 ? static_cast<uint32_t>(input_.number(4)) : input_.byte();
+    header.offset = input_.byte() % 4 == 0 ? input_.number(8) : input_.byte();
+    header.writer = {input_.byte(), input_.byte() % 4U};
+    if (header.type == LinkType::kRestartLink)
+      header.writer = {};  // the rest of a run needs a link
+    const auto payload = input_.bytes(input_.below(300));
+    std::array<iovec, 2> parts = {
+        {{&header, sizeof header}, {const_cast<std::byte*>(payload.data()), payload.size()}}};
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = 2;
+    alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
+    const common::UniqueFd file = spec(input_.byte() % 2 == 0);
+    const size_t count = input_.byte() % 3;
+    if (count != 0) {
+      message.msg_control = control;
+      message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+      cmsghdr* rights = CMSG_FIRSTHDR(&message);
+      rights->cmsg_level = SOL_SOCKET;
+      rights->cmsg_type = SCM_RIGHTS;
+      rights->cmsg_len = CMSG_LEN(count * sizeof(int));
+      const std::array<int, 2> fds = {file.get(), file.get()};
+      std::memcpy(CMSG_DATA(rights), fds.data(), count * sizeof(int));
+    }
+    (void)!::sendmsg(link_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    turn();
+    look();
+  }
+
+  void look() {
+    std::set<pid_t> own = {::getpid()};
+    for (const auto& one : system_.spawned) own.insert(one.pid);
+    for (const auto& [pid, number] : system_.signals) {
+      require(own.contains(pid) || own.contains(-pid), "signals go to processes of its own");
+      require(number > 0 && number < NSIG, "signals are signals");
+    }
+    for (const std::string& write : system_.group_writes) {
+      require(write.starts_with("cgroup."), "of the container's group it freezes and kills alone");
+    }
+    size_t places = 0;
+    for (const auto& one : system_.spawned) places += one.role == "launch" ? 1 : 0;
+    require(places < 4 * kMaxSessions, "no more launches than messages");
+    // A link process that did not read is replaced.
+    if (std::any_of(system_.signals.begin(), system_.signals.end(), [this](const auto& one) {
+          return one.first == link_pid_ && one.second == SIGKILL;
+        })) {
+      system_.signals.clear();
+      restart();
+    }
+  }
+
+  void restart() {
+    link_.reset();
+    system_.ended.emplace_back(link_pid_, SIGKILL);
+    for (int i = 0; i < 200 && !fresh_link(); ++i) {
+      system_.now += 20;
+      turn(1);
+    }
+    require(static_cast<bool>(link_), "there is a link process again");
+  }
+
+  bool fresh_link() {
+    for (size_t i = system_.spawned.size(); i-- > 0;) {
+      auto& one = system_.spawned[i];
+      if (one.role != "link" || !one.fds.contains(kLinkSupervisorFd)) continue;
+      if (!one.fds.at(kLinkSupervisorFd)) return false;
+      link_pid_ = one.pid;
+      link_ = std::move(one.fds.at(kLinkSupervisorFd));
+      return true;
+    }
+    return false;
+  }
+
+  void answers() {
+    if (supervisor_.finished()) return;
+    restart();
+    LinkHeader question;
+    question.type = LinkType::kMeasure;
+    question.writer = {kQuestion, 1};
+    (void)!::send(link_.get(), &question, sizeof question, MSG_NOSIGNAL);
+    for (const Heard& heard : hear()) {
+      if (heard.header.writer[0] == kQuestion) return;
+    }
+    require(false, "it answers");
+  }
+
+  FuzzInput input_;
+};
+
+}  // namespace
+}  // namespace tether
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  tether::Play(data, size).TestBody();
+  return 0;
+}

@@ -1,0 +1,214 @@
+"""Who comes in by SSH, what he may ask for, and what is said of it."""
+
+import contextlib
+import os
+import random
+import re
+import socket
+import subprocess
+import threading
+import unittest
+
+from fake_agent import ENDED, LOGGED_IN, REFUSED
+from login_fixture import TIMEOUT, LoginTest, run_paramiko, wait_until
+
+
+class DoorTest(LoginTest):
+    """Who comes in, what he may ask for, and what is said of it."""
+
+    def test_a_login_is_told_with_its_key_and_its_end(self):
+        self.assertEqual(self.ssh("fake", "true").returncode, 0)
+        wait_until(self, "an end", lambda: self.news(ENDED) == ["root"])
+        self.assertRegex(self.news(LOGGED_IN)[0], r"^root, key SHA256:\S{43}$")
+        self.assertEqual(self.news(REFUSED), [])
+
+    def test_three_wrong_keys_are_the_last(self):
+        words = []
+        for i in range(6):
+            key = os.path.join(self.scratch, f"other{i}")
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+            words += ["-i", key]
+        with open(self.agent.config, encoding="ascii") as file:
+            lines = [line for line in file if "IdentityFile" not in line]
+        with open(self.agent.config, "w", encoding="ascii") as file:
+            file.writelines(lines)
+        result = self.ssh("-v", *words, "fake", "true")
+        self.assertEqual(result.returncode, 255)
+        self.assertLessEqual(result.stderr.count(b"Offering public key"), 4)
+        wait_until(self, "a reason", lambda: any("is not authorized" in text
+                                                 for text in self.news(REFUSED)))
+
+    def test_more_channels_than_there_may_be_are_refused_with_one_event(self):
+        run_paramiko(self, self.agent, """
+channels = []
+refused = 0
+for i in range(1000):
+    try:
+        channels.append(transport.open_session(timeout=30))
+    except paramiko.SSHException:
+        refused += 1
+print(len(channels), refused)
+""", "128 872\n")
+        self.assertEqual(self.news(REFUSED), ["user root: more than 128 channels"])
+
+    def test_an_oversized_packet_ends_the_login_with_a_reason(self):
+        run_paramiko(self, self.agent, """
+import struct
+channel = transport.open_session(timeout=30)
+message = paramiko.Message()
+message.add_byte(b'\\x5e')
+message.add_int(channel.remote_chanid)
+message.add_string(b'x' * 1000000)
+transport._send_user_message(message)
+transport.join(30)
+print(transport.is_active())
+""", "False\n")
+        wait_until(self, "a reason", lambda: any(
+            text.startswith("user root: ") and "too high" in text for text in self.news(REFUSED)))
+
+    def test_a_client_that_ignores_its_window_is_sent_away(self):
+        run_paramiko(self, self.agent, """
+channel = transport.open_session(timeout=30)
+channel.exec_command('sleep 1000')
+piece = b'x' * 30000
+try:
+    for i in range(1000):
+        message = paramiko.Message()
+        message.add_byte(b'\\x5e')
+        message.add_int(channel.remote_chanid)
+        message.add_string(piece)
+        transport._send_user_message(message)
+except Exception:
+    pass
+transport.join(30)
+print(transport.is_active())
+""", "False\n")
+        wait_until(self, "a reason",
+                   lambda: "user root: sent more than its window" in self.news(REFUSED))
+
+    def test_what_is_no_ssh_is_refused(self):
+        for words in (b"GET / HTTP/1.0\r\n\r\n", b"SSH-2.0-x\r\n" + os.urandom(100000)):
+            with socket.create_connection(("127.0.0.1", self.agent.port)) as connection:
+                with contextlib.suppress(OSError):
+                    connection.sendall(words)
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(4096):
+                        pass
+        wait_until(self, "two reasons", lambda: len(self.news(REFUSED)) == 2)
+        self.assert_all_gone()
+
+    def test_only_algorithms_that_are_sound_are_offered(self):
+        audit = subprocess.run(["ssh-audit", "-n", "-p", str(self.agent.port), "127.0.0.1"],
+                               stdout=subprocess.PIPE, timeout=TIMEOUT, check=False)
+        text = audit.stdout.decode()
+        self.assertIn("(kex) curve25519-sha256 ", text)
+        bad = [line for line in text.splitlines() if re.search(r"\[(warn|fail)\]", line)]
+        # It does not know the mark of strict key exchange, which is no algorithm.
+        self.assertEqual([line.split()[1] for line in bad], ["kex-strict-s-v00@openssh.com"], text)
+
+
+class SessionsTest(LoginTest):
+    """What a session may ask for."""
+
+    def test_signals_come_to_the_session_and_its_end_names_its_own(self):
+        killed = self.ssh("-v", "fake", "kill -SEGV $$")
+        self.assertEqual(killed.returncode, 255)
+        self.assertIn(b"rtype exit-signal", killed.stderr)
+        run_paramiko(self, self.agent, """
+channel = transport.open_session(timeout=30)
+channel.exec_command("trap 'echo caught; exit 9' USR1; echo ready; while :; do sleep 0.1; done")
+assert channel.recv(100) == b'ready\\n'
+message = paramiko.Message()
+message.add_byte(b'\\x62')
+message.add_int(channel.remote_chanid)
+message.add_string('signal')
+message.add_boolean(False)
+message.add_string('USR1')
+transport._send_user_message(message)
+print(channel.recv(100).decode(), end='')
+print(channel.recv_exit_status())
+""", "caught\n9\n")
+
+    def test_a_break_interrupts_what_runs_in_a_terminal(self):
+        run_paramiko(self, self.agent, """
+channel = transport.open_session(timeout=30)
+channel.get_pty()
+channel.exec_command("trap 'echo interrupted; exit 3' INT; echo ready; while :; do sleep 0.1; done")
+assert b'ready' in channel.recv(100)
+message = paramiko.Message()
+message.add_byte(b'\\x62')
+message.add_int(channel.remote_chanid)
+message.add_string('break')
+message.add_boolean(False)
+message.add_int(500)
+transport._send_user_message(message)
+print(channel.recv_exit_status())
+""", "3\n")
+
+    def test_variables_are_taken_by_a_list(self):
+        result = self.ssh("-o", "SetEnv=LC_ALL=C.UTF-8 LD_PRELOAD=/x TZ=UTC", "fake",
+                          "echo $LC_ALL,$LD_PRELOAD,$TZ")
+        self.assertEqual(result.stdout, b"C.UTF-8,,UTC\n")
+
+    def test_keepalives_are_answered(self):
+        result = self.ssh("-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=1", "fake",
+                          "sleep 3.5; echo alive")
+        self.assertEqual((result.returncode, result.stdout), (0, b"alive\n"), result.stderr)
+
+    def test_files_go_in_and_out_by_sftp(self):
+        source = os.path.join(self.scratch, "source")
+        with open(source, "wb") as file:
+            file.write(os.urandom(3 << 20))
+        script = f"put {source} {source}.there\nget {source}.there {source}.back\n"
+        done = self.ssh("-b", "-", "fake", stdin=script.encode(), program="sftp")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(source, "rb") as one, open(source + ".back", "rb") as other:
+            self.assertEqual(one.read(), other.read())
+
+
+class ForwardTest(LoginTest):
+    """Connections into the container's network."""
+
+    def setUp(self):
+        super().setUp()
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(self.server.close)
+        self.port = self.server.getsockname()[1]
+
+    def through(self, master, host):
+        """The first line of somebody who connects to this host and port."""
+        path = os.path.join(self.scratch, f"forward{random.randrange(1 << 30)}")
+        done = self.ssh("-S", master, "-O", "forward", "-L", f"{path}:{host}:{self.port}", "fake")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(TIMEOUT)
+            client.connect(path)
+            client.sendall(b"asked\n")
+            with contextlib.suppress(ConnectionResetError):
+                return client.recv(100)
+
+    def answer_once(self):
+        peer, _ = self.server.accept()
+        with peer:
+            peer.sendall(b"heard " + peer.recv(100))
+
+    def test_addresses_and_names_are_connected_to(self):
+        master = self.master()
+        for host in ("127.0.0.1", "localhost", socket.gethostname()):
+            if host not in ("127.0.0.1", "localhost"):
+                with open("/etc/hosts", encoding="utf-8") as file:
+                    if not re.search(rf"(?m)^127\.0\.0\.1\s.*\b{re.escape(host)}\b", file.read()):
+                        continue
+            thread = threading.Thread(target=self.answer_once)
+            thread.start()
+            self.assertEqual(self.through(master, host), b"heard asked\n", host)
+            thread.join()
+
+    def test_a_name_that_nobody_knows_is_refused_and_holds_nobody_up(self):
+        master = self.master()
+        self.assertIn(self.through(master, "no.such.host.invalid"), (b"", None))
+        self.assertEqual(self.ssh("-S", master, "fake", "echo on").stdout, b"on\n")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,338 @@
+"""What a login process has in a containerVM, on this host: its link process and its sessions.
+
+Logins are accepted on a TCP port of 127.0.0.1. Sessions are processes of this host, of whoever runs it.
+"""
+
+import array
+import contextlib
+import fcntl
+import os
+import pty
+import random
+import signal
+import socket
+import struct
+import subprocess
+import termios
+import threading
+import time
+
+CONTROL, STDIO, REFUSED, LOGGED_IN, ENDED = 1, 2, 3, 4, 5
+ATTACH, ATTACHED, DATA, ACK, EOF, RESIZE, EXIT, EXIT_ACK, ERROR = range(1, 10)
+SHELL, CHECK, SFTP, RESOLVE = range(4)
+PIECE = 32 * 1024
+
+
+def varint(value):
+    out = b""
+    while value > 0x7F:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def read_varint(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+
+
+def fields(data):
+    """Of a protobuf message: by number, a list of numbers or bytes."""
+    found, at = {}, 0
+    while at < len(data):
+        key, at = read_varint(data, at)
+        if key & 7 == 0:
+            value, at = read_varint(data, at)
+        else:
+            size, at = read_varint(data, at)
+            value, at = data[at:at + size], at + size
+        found.setdefault(key >> 3, []).append(value)
+    return found
+
+
+def first(message, number, default):
+    return message.get(number, [default])[0]
+
+
+def member(number, value):
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def read_exactly(sock, size):
+    data = b""
+    while len(data) < size:
+        piece = sock.recv(size - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return data
+
+
+def in_thread(function, *arguments):
+    def guarded():
+        try:
+            function(*arguments)
+        except (OSError, EOFError):
+            pass
+
+    thread = threading.Thread(target=guarded, daemon=True)
+    thread.start()
+    return thread
+
+
+def relay(source, target):
+    """As a link of small pieces does, which come together or one by one."""
+    try:
+        while data := source.recv(random.choice((16, 64, 1000, 4096, 30000))):
+            if random.random() < 0.02:
+                time.sleep(0.002)
+            target.sendall(data)
+    finally:
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+
+class Session:
+    """A process, from its request on; its streams go to whoever attaches."""
+
+    def __init__(self, agent, login, session):
+        self.tty = bool(first(session, 5, 0))
+        window = fields(first(session, 8, b""))
+        self.outputs, self.input, self.process = [], None, None
+        self.kind = first(login, 1, SHELL)
+        self.user = first(session, 4, b"").decode()
+        self.code = 0 if self.user in agent.users else 1
+        if self.kind == CHECK or self.code != 0:
+            return
+        command = [word.decode("utf-8", "surrogateescape") for word in session.get(1, [])]
+        argv = ["/bin/sh", "-c", command[0]] if command else ["/bin/sh"]
+        if self.kind == SFTP:
+            argv = [agent.program, "sftp"]
+        if self.kind == RESOLVE:
+            argv = [agent.program, "resolve", command[0]]
+        env = dict(os.environ, PS1="login$ ")
+        for word in session.get(2, []):
+            name, _, value = word.decode().partition("=")
+            env[name] = value
+        more = {"env": env, "start_new_session": True, "cwd": agent.directory}
+        if self.tty:
+            ours, theirs = pty.openpty()
+            self.input = ours
+            self.resize(first(window, 1, 24), first(window, 2, 80))
+            self.process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs,
+                                            preexec_fn=take_terminal, **more)
+            os.close(theirs)
+            self.outputs = [os.dup(ours)]
+        else:
+            self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                            stderr=subprocess.PIPE, **more)
+            self.input = os.dup(self.process.stdin.fileno())
+            self.process.stdin.close()
+            self.outputs = [os.dup(self.process.stdout.fileno()),
+                            os.dup(self.process.stderr.fileno())]
+            self.process.stdout.close()
+            self.process.stderr.close()
+
+    def resize(self, rows, columns):
+        if self.tty and rows and columns:
+            fcntl.ioctl(self.input, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def signal(self, number):
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, number)
+
+    def close_input(self):
+        if self.input is not None and not self.tty:
+            os.close(self.input)
+            self.input = None
+
+
+def take_terminal():
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+class FakeAgent:
+    """Use as a context: with FakeAgent(program, directory) as agent: ... agent.port ..."""
+
+    def __init__(self, program, directory, users=("root",), line=None):
+        self.line = line  # bytes that are on the way to and from a login at most
+        self.program, self.directory, self.users = program, directory, users
+        self.key = os.path.join(directory, "id")
+        self.host_key = os.path.join(directory, "host")
+        for path in (self.key, self.host_key):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+        self.secrets = os.path.join(directory, "secrets")
+        with open(self.host_key, "rb") as host, open(self.key + ".pub", "rb") as own:
+            text = member(2, host.read()) + member(3, own.read())
+        with open(self.secrets, "wb") as file:
+            file.write(text)
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self.listener.getsockname()[1]
+        self.news, self.sessions, self.logins = [], {}, []
+        self.lock = threading.Lock()
+        self.config = os.path.join(directory, "config")
+        with open(self.host_key + ".pub", encoding="ascii") as file:
+            known = " ".join(file.read().split()[:2])
+        with open(os.path.join(directory, "known"), "w", encoding="ascii") as file:
+            file.write(f"fake {known}\n")
+        with open(self.config, "w", encoding="ascii") as file:
+            file.write(f"Host fake\n HostName 127.0.0.1\n Port {self.port}\n User root\n"
+                       f" IdentityFile {self.key}\n IdentitiesOnly yes\n HostKeyAlias fake\n"
+                       f" UserKnownHostsFile {directory}/known\n GlobalKnownHostsFile none\n")
+
+    def __enter__(self):
+        in_thread(self.accept)
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)  # whoever waits in accept() hears of it
+        self.listener.close()
+        for process in self.logins:
+            process.kill()
+            process.wait()
+        for session in list(self.sessions.values()):
+            session.signal(signal.SIGKILL)
+
+    def accept(self):
+        while True:
+            connection, _ = self.listener.accept()
+            if self.line is None:
+                self.serve(connection)
+                continue
+            ours, theirs = socket.socketpair()
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.line)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.line)
+            self.serve(theirs)
+            in_thread(relay, connection, ours)
+            in_thread(relay, ours, connection)
+
+    def serve(self, connection):
+        """A login process for a stream socket, which becomes its own."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        process = subprocess.Popen(
+            [self.program, str(connection.fileno()), str(theirs.fileno()), self.secrets],
+            pass_fds=[connection.fileno(), theirs.fileno()], stdin=subprocess.DEVNULL)
+        with self.lock:
+            self.logins.append(process)
+        connection.close()
+        theirs.close()
+        in_thread(self.take_requests, ours)
+        return process
+
+    def take_requests(self, sock):
+        while True:
+            data, ancillary, _, _ = sock.recvmsg(4096, socket.CMSG_SPACE(4))
+            if not data:
+                sock.close()
+                return
+            if data[0] >= REFUSED:
+                with self.lock:
+                    self.news.append((data[0], data[1:].decode()))
+                continue
+            numbers = array.array("i")
+            numbers.frombytes(ancillary[0][2])
+            peer = socket.socket(fileno=numbers[0])
+            in_thread(self.control if data[0] == CONTROL else self.stdio, peer)
+
+    def control(self, sock):
+        """Sessions end with the login that started them."""
+        own = []
+        try:
+            with sock:
+                while True:
+                    self.answer(sock, own)
+        finally:
+            for session in own:
+                session.signal(signal.SIGKILL)
+
+    def answer(self, sock, own):
+        size = shift = 0
+        while True:
+            byte = read_exactly(sock, 1)[0]
+            size |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        request = fields(read_exactly(sock, size))
+        reply = member(1, request[1][0])
+        if 7 in request:
+            exec_ = fields(request[7][0])
+            session = Session(self, fields(first(exec_, 6, b"")), fields(first(exec_, 1, b"")))
+            own.append(session)
+            with self.lock:
+                number = len(self.sessions) + 2
+                self.sessions[number] = session
+            reply += member(4, number)
+        elif 4 in request:
+            asked = fields(request[4][0])
+            self.sessions[asked[1][0]].signal(asked[2][0])
+        message = member(1, reply)
+        sock.sendall(varint(len(message)) + message)
+
+    def stdio(self, sock):
+        lock = threading.Lock()
+
+        def put(kind, stream=0, offset=0, payload=b""):
+            with lock:
+                sock.sendall(struct.pack("<BBHIQ", kind, stream, 0, len(payload), offset) + payload)
+
+        with sock:
+            ended = None
+            while True:
+                kind, _, _, size, offset = struct.unpack("<BBHIQ", read_exactly(sock, 16))
+                payload = read_exactly(sock, size)
+                if kind == ATTACH:
+                    number, _, _, _, _, rows, columns = struct.unpack("<II16sQQHH", payload[:44])
+                    session = self.sessions[number]
+                    if session.process is not None:
+                        session.resize(rows, columns)
+                    put(ATTACHED, payload=struct.pack("<IIQQQ", number, 4, 0, 0, 0))
+                    ended = in_thread(self.run, session, put)
+                elif kind == DATA:
+                    view = memoryview(payload)
+                    try:
+                        while view and session.input is not None:
+                            view = view[os.write(session.input, view):]
+                    except OSError:
+                        session.close_input()
+                    put(ACK, offset=offset + size)
+                elif kind == EOF:
+                    session.close_input()
+                elif kind == RESIZE:
+                    session.resize(*struct.unpack("<HH", payload))
+                elif kind == EXIT_ACK:
+                    ended.join()
+                    return
+
+    @staticmethod
+    def run(session, put):
+        pumps = [in_thread(FakeAgent.pump, fd, put, stream)
+                 for stream, fd in enumerate(session.outputs, 1)]
+        for thread in pumps:
+            thread.join()
+        code = session.code
+        if session.process is not None:
+            code = session.process.wait()
+        put(EXIT, payload=struct.pack("<IIHHI", code if code >= 0 else 128 - code, max(0, -code),
+                                      0, 0, 0))
+
+    @staticmethod
+    def pump(fd, put, stream):
+        offset = 0
+        while True:
+            try:
+                data = os.read(fd, PIECE)
+            except OSError:  # of a terminal that nobody holds any more
+                data = b""
+            if not data:
+                os.close(fd)
+                return put(EOF, stream, offset)
+            put(DATA, stream, offset, data)
+            offset += len(data)

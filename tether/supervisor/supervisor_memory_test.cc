@@ -1,0 +1,233 @@
+// After launch PID 1 takes nothing from the heap. A program of its own: it replaces operator new.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "tether/session/launch.h"
+#include "tether/supervisor/fake_clock.h"
+#include "tether/supervisor/supervisor.h"
+
+namespace {
+size_t allocations = 0;
+}
+
+void* operator new(size_t size) {
+  ++allocations;
+  void* memory = std::malloc(size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+
+namespace tether {
+namespace {
+
+// A machine's processes in fixed tables.
+class QuietSystem : public System {
+ public:
+  struct Row {
+    std::array<char, 8> role{};
+    pid_t pid = 0;
+    std::array<int, kLaunchRequestsFd + 1> fds;
+  };
+  pid_t spawn(const char* role, std::span<const FdSlot> fds, int /*cgroup*/) override {
+    Row& row = newest();
+    for (const int fd : row.fds) {
+      if (fd > 0) ::close(fd);
+    }
+    row.fds.fill(-1);
+    std::strncpy(row.role.data(), role, row.role.size() - 1);
+    row.pid = next_pid_++;
+    for (const FdSlot& slot : fds) {
+      if (slot.to > kLaunchRequestsFd) continue;
+      row.fds.at(static_cast<size_t>(slot.to)) = ::fcntl(slot.from, F_DUPFD_CLOEXEC, 3);
+    }
+    ++count_;
+    return row.pid;
+  }
+  pid_t reap(int& status) override {
+    status = end_status;
+    return std::exchange(ended, 0);
+  }
+  void signal(pid_t /*pid*/, int /*number*/) override { ++signals; }
+  common::UniqueFd open_pidfd(pid_t /*pid*/) override {
+    return common::UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  }
+  int write_group(int /*directory*/, const char* /*file*/, std::string_view /*text*/) override {
+    return 0;
+  }
+  bool frozen(int /*directory*/) override { return true; }
+  uint64_t pss_kib(pid_t /*pid*/) override { return 1; }
+  uint64_t now_ms() override { return now; }
+
+  // The one that was spawned last.
+  Row& last() { return rows_.at((count_ + rows_.size() - 1) % rows_.size()); }
+  int descriptor(const char* role, size_t which) {
+    const Row* row = find(role);
+    return row == nullptr ? -1 : row->fds.at(which);
+  }
+  pid_t pid_of(const char* role) {
+    const Row* row = find(role);
+    return row == nullptr ? 0 : row->pid;
+  }
+  size_t spawned() const { return count_; }
+
+  uint64_t now = 1000000;
+  pid_t ended = 0;
+  int end_status = 0;
+  size_t signals = 0;
+
+ private:
+  // The newest of its kind.
+  const Row* find(const char* role) {
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      const Row& row = rows_.at((count_ + rows_.size() - 1 - i) % rows_.size());
+      if (std::strcmp(row.role.data(), role) == 0) return &row;
+    }
+    return nullptr;
+  }
+  Row& newest() { return rows_.at(count_ % rows_.size()); }
+  std::array<Row, 64> rows_{};
+  size_t count_ = 0;
+  pid_t next_pid_ = 1 << 23;
+};
+
+class Memory : public testing::Test {
+ protected:
+  Memory() {
+    ::signal(SIGPIPE, SIG_IGN);  // PID 1 has all of them blocked
+    BootConfig boot;
+    boot.config.set_id(std::string(64, 'a'));
+    boot.config.mutable_primary()->add_argv("sh");
+    boot.config.mutable_primary()->set_open_stdin(true);
+    boot.secrets = system_.open_pidfd(1);
+    boot.config_file = system_.open_pidfd(1);
+    journal_.use(common::UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC)));
+    EXPECT_TRUE(supervisor_.prepare(std::move(boot), system_.open_pidfd(1)).has_value());
+    supervisor_.start_link();
+    EXPECT_TRUE(supervisor_.start_primary().has_value());
+    output_ = ::fcntl(system_.last().fds[1], F_DUPFD_CLOEXEC, 3);
+    begin();
+    turn();
+  }
+  void turn() {
+    for (int i = 0; i < 3; ++i) {
+      supervisor_.turn(0);
+      system_.now += 7;
+    }
+  }
+  // The last launched process tells that it runs: it is this one.
+  void begin() {
+    LaunchReport started;
+    started.event = LaunchEvent::kStarted;
+    int& status = system_.last().fds.at(kLaunchStatusFd);
+    EXPECT_GT(::send(status, &started, sizeof started, MSG_NOSIGNAL), 0);
+    ::close(std::exchange(status, -1));
+    system_.ended = system_.last().pid;
+  }
+  void say(LinkType type, uint32_t session = 0, uint32_t value = 0, uint64_t offset = 0,
+           int fd = -1) {
+    LinkHeader header;
+    header.type = type;
+    header.session = session;
+    header.stream = 1;
+    header.value = value;
+    header.offset = offset;
+    header.writer = {++request_, 1};
+    static char bytes[] = "some input";
+    std::array<iovec, 2> parts = {{{&header, sizeof header}, {bytes, sizeof bytes}}};
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = type == LinkType::kStdin ? 2 : 1;
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
+    if (fd >= 0) {
+      message.msg_control = control;
+      message.msg_controllen = sizeof control;
+      cmsghdr* rights = CMSG_FIRSTHDR(&message);
+      rights->cmsg_level = SOL_SOCKET;
+      rights->cmsg_type = SCM_RIGHTS;
+      rights->cmsg_len = CMSG_LEN(sizeof fd);
+      std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+    }
+    (void)!::sendmsg(system_.descriptor("link", kLinkSupervisorFd), &message, MSG_NOSIGNAL);
+    turn();
+  }
+  // Nobody reads here what is told.
+  void drain() {
+    static std::array<char, 65536> bytes;
+    while (::recv(system_.descriptor("link", kLinkSupervisorFd), bytes.data(), bytes.size(),
+                  MSG_DONTWAIT) > 0) {
+      continue;
+    }
+  }
+  void everything(int sealed, int plain) {
+    say(LinkType::kLaunch, 0, kSessionStdinOpen, 0, sealed);
+    say(LinkType::kLaunch, 0, kSessionApart | kSessionDiscard, 0, sealed);
+    for (const uint32_t session : {1U, 2U, 99U}) {
+      say(LinkType::kAttached, session, 1);
+      say(LinkType::kStdin, session);
+      say(LinkType::kStdinQuery, session);
+      say(LinkType::kResize, session, 24U << 16U | 80U);
+      say(LinkType::kSignal, session, 10);
+      say(LinkType::kFree, session, 0, 5);
+      say(LinkType::kDelivered, session, 0, 5);
+      say(LinkType::kAttached, session, 0);
+      say(LinkType::kExitAck, session);
+    }
+    for (const LinkType type : {LinkType::kListProcesses, LinkType::kUpdate, LinkType::kVolume}) {
+      say(type, 0, 0, 0, plain);
+    }
+    for (const LinkType type : {LinkType::kMeasure, LinkType::kStepClock, LinkType::kSshLogin,
+                                LinkType::kSshNews, LinkType::kForbiddenCall, LinkType::kEvent}) {
+      say(type, 0, 3);
+    }
+    say(LinkType::kPause, 0, 1);
+    say(LinkType::kPause, 0, 0);
+    drain();
+  }
+
+  JournalWriter journal_;
+  QuietSystem system_;
+  FakeClock clock_;
+  Supervisor supervisor_{journal_, system_, clock_};
+  int output_ = -1;
+  uint64_t request_ = 0;
+};
+
+TEST_F(Memory, IsNotTakenAfterLaunchWhateverIsAsked) {
+  const int sealed = ::memfd_create("spec", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  ::fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
+  const int plain = ::memfd_create("list", MFD_CLOEXEC);
+  std::array<char, 4096> text;
+  text.fill('x');
+  const size_t before = allocations;
+  for (int round = 0; round < 40; ++round) {
+    for (int i = 0; i < 8; ++i) {
+      EXPECT_GT(::write(output_, text.data(), text.size()), 0);
+      turn();
+    }
+    everything(sealed, plain);
+    // Somebody ends; the link process comes again when it is time.
+    system_.ended = system_.pid_of(round % 4 == 0 ? "link" : "top");
+    system_.now += 70000;
+    turn();
+    drain();
+  }
+  EXPECT_EQ(allocations, before);
+  EXPECT_GT(before, 0U);
+  EXPECT_GT(system_.spawned(), 60U) << "it was asked, and did it";
+  ::close(sealed);
+  ::close(plain);
+}
+
+}  // namespace
+}  // namespace tether
