@@ -9,7 +9,6 @@ import re
 import subprocess
 import threading
 import time
-import unittest
 
 from vch_testing import BUILD, SOURCE, VCH, VmTest, inspect, vch
 
@@ -181,11 +180,8 @@ def expects(attempt, wanted):
     return test
 
 
-# What the kernel still lets through (docs/security.md): an option of its configuration each, or a patch.
-OPEN = ("perf_of_everybody",)
 for one, outcome in OUTCOMES.items():
-    test = expects(one, outcome)
-    setattr(Escape, f"test_{one}", unittest.expectedFailure(test) if one in OPEN else test)
+    setattr(Escape, f"test_{one}", expects(one, outcome))
 
 
 class Document(VmTest):

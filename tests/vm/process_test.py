@@ -90,7 +90,7 @@ class Process(VmTest):
         # `exec --privileged`: everything, for this command alone.
         found = status(name, "--privileged")
         self.assert_capabilities(found, ALL_CAPABILITIES)
-        self.assertEqual(found["Seccomp"], "0")
+        self.assertEqual(found["Seccomp_filters"], "1")  # the one against perf events of processors
         self.assertEqual(self.calls(name, "unshare", flags=("--privileged",)), ["ok"])
         self.assert_ended(self.shell(name, "mount -t tmpfs none /mnt && umount /mnt", "--privileged"), 0)
         self.assert_capabilities(status(name), DEFAULT_CAPABILITIES)
@@ -134,7 +134,7 @@ class Process(VmTest):
         start(self, name, "--privileged", "--sysctl", "vm.swappiness=7", image="debian")
         for found in (primary_status(name), status(name)):
             self.assert_capabilities(found, ALL_CAPABILITIES)
-            self.assertEqual((found["Seccomp"], found["NoNewPrivs"]), ("0", "0"))
+            self.assertEqual((found["Seccomp_filters"], found["NoNewPrivs"]), ("1", "0"))
         self.assertEqual(self.calls(name, "unshare", ("keyctl", 0, -3), "newer"), ["ok", "ok", "ENOSYS"])
         self.assertNotEqual(self.calls(name, "bpf"), ["EPERM"])
         self.assert_ended(self.shell(name, """
@@ -216,6 +216,8 @@ class Process(VmTest):
         self.assert_one_line(result, 125, "nofile", "not permitted")
         result = self.run_vm("--security-opt", "seccomp=unconfined", "--cap-add", "SYS_ADMIN", "busybox", "sh",
                              "-c", "mkdir -p /mnt && mount -t tmpfs none /mnt && cat /proc/self/status")
+        self.assertEqual(parse_status(result.stdout)["Seccomp_filters"], "1", result.stderr)
+        result = self.run_vm("--security-opt", "seccomp=unconfined", "busybox", "cat", "/proc/self/status")
         self.assertEqual(parse_status(result.stdout)["Seccomp"], "0", result.stderr)
 
     def test_what_makes_no_sense_is_one_line(self):

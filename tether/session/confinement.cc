@@ -2,6 +2,7 @@
 
 #include <linux/audit.h>
 #include <linux/capability.h>
+#include <linux/perf_event.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -49,6 +50,30 @@ std::array<sock_filter, kDoorSize> make_door() {
            {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}}};
 }
 
+// A processor's perf events, and a control group's, show stacks and registers of whatever runs
+// there, the agent's processes included; a process's own are let through. Nothing else stands
+// between them and who has one of two capabilities.
+constexpr uint64_t kWatchers = uint64_t{1} << CAP_PERFMON | uint64_t{1} << CAP_SYS_ADMIN;
+constexpr uint32_t kPerfOfI386 = 336;
+constexpr uint32_t kAllProcesses = ~0U;
+constexpr uint32_t argument(uint32_t index) {
+  return offsetof(seccomp_data, args) + index * sizeof(uint64_t);
+}
+constexpr sock_filter kNoWatching[] = {
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, 2),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_perf_event_open, 2, 6),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kPerfOfI386, 0, 4),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, argument(1)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kAllProcesses, 3, 0),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, argument(4)),
+    BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PERF_FLAG_PID_CGROUP, 1, 0),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+};
+
 bool has_default_filter(const ::tether::v1::Sandbox& sandbox) {
   return !sandbox.has_filter() && !sandbox.unconfined() && !sandbox.privileged();
 }
@@ -94,6 +119,7 @@ Confinement plan_confinement(const ::tether::v1::Sandbox& sandbox) {
   } else if (has_default_filter(sandbox)) {
     plan.filter = kDefaultFilter;
   }
+  plan.watchful = !has_default_filter(sandbox) && (plan.capabilities & kWatchers) != 0;
   return plan;
 }
 
@@ -103,7 +129,7 @@ uint64_t user_capabilities(const User& user, const Confinement& plan) {
 
 int become_confined_user(const User& user, const Confinement& plan) {
   uint64_t capabilities = user_capabilities(user, plan);
-  if (!plan.filter.empty() && !sealed && !plan.no_new_privileges) {
+  if ((plan.watchful || !plan.filter.empty()) && !sealed && !plan.no_new_privileges) {
     if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return errno;
     capabilities |= uint64_t{1} << CAP_SYS_ADMIN;
   }
@@ -112,6 +138,9 @@ int become_confined_user(const User& user, const Confinement& plan) {
 
 int seal(const Confinement& plan) {
   if (plan.no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errno;
+  if (plan.watchful) {
+    if (const int failed = install(kNoWatching); failed != 0) return failed;
+  }
   return plan.filter.empty() || sealed ? 0 : install(plan.filter);
 }
 

@@ -18,6 +18,7 @@ struct Confinement {
   bool no_new_privileges = false;
   std::span<const sock_filter> filter;  // empty: none. Of the agent's own, or `own_filter`
   std::vector<sock_filter> own_filter;
+  bool watchful = false;  // its capabilities reach beyond its own processes: see seal()
 };
 
 // What a Sandbox says. The default filter is the agent's own (vch/machine/seccomp_default.json).
@@ -44,7 +45,8 @@ long call_past_seal(long number, long first, long second);
 // The capabilities of one who executes nothing: without what become_confined_user() has kept.
 uint64_t user_capabilities(const User& user, const Confinement& plan);
 
-// no_new_privileges, and the filter: what comes behind it must be allowed by it. 0 or an errno.
+// no_new_privileges, and the filter: what comes behind it must be allowed by it. Who is `watchful`
+// has another one before it, which refuses perf events of whole processors. 0 or an errno.
 int seal(const Confinement& plan);
 
 }  // namespace tether

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <linux/capability.h>
+#include <linux/perf_event.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -105,6 +106,41 @@ TEST(Confinement, ASealHasADoorForWhoKnowsTheWordAndForTwoCallsAlone) {
   ASSERT_EQ(::waitpid(pid, &status, 0), pid);
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+// Likewise.
+int what_a_watchful_one_may_watch() {
+  Sandbox sandbox;
+  sandbox.set_privileged(true);
+  sandbox.set_no_new_privileges(true);  // The test need not be root.
+  // The attributes are none, which the kernel says of a call that it is asked to make.
+  const auto open = [](long pid, long flags) {
+    return errno_of(::syscall(SYS_perf_event_open, nullptr, pid, 0L, -1L, flags));
+  };
+  const int before = open(0, 0);
+  if (seal(plan_confinement(sandbox)) != 0) return 1;
+  if (open(-1, 0) != EPERM || open(0xffffffffL, 0) != EPERM) return 2;
+  if (open(0, PERF_FLAG_PID_CGROUP) != EPERM) return 3;
+  if (open(0, 0) != before) return 4;
+  return ::getppid() > 0 ? 0 : 5;
+}
+
+TEST(Confinement, WhoHasEveryCapabilityWatchesItsOwnProcessesAlone) {
+  const pid_t pid = ::fork();
+  if (pid == 0) ::_exit(what_a_watchful_one_may_watch());
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST(Confinement, WatchfulIsWhoCouldAndHasNotTheAgentsOwnFilter) {
+  Sandbox sandbox;
+  EXPECT_FALSE(plan_confinement(sandbox).watchful);
+  sandbox.set_unconfined(true);
+  EXPECT_FALSE(plan_confinement(sandbox).watchful) << "Docker's capabilities do not";
+  sandbox.set_privileged(true);
+  EXPECT_TRUE(plan_confinement(sandbox).watchful);
 }
 
 }  // namespace
