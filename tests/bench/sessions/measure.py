@@ -188,6 +188,22 @@ def stdout_speed(peer, block, total):
     return (got - first) / seconds / 1e6
 
 
+def pipe_speed(peer, block, total):
+    """MB/s of the same process into a pipe, from which another one in the guest only reads: what no
+    link could be faster than."""
+    line = f"{PEER} write {block} {total} | {PEER} read"  # which SSH gives to a shell by itself
+    process = start(peer, *([line] if isinstance(peer, Ssh) else ["/bin/sh", "-c", line]))
+    if process.stdout.readline() != b"ready\n":
+        raise AssertionError(f"{peer.name}: the reader did not start")
+    begin = time.perf_counter()
+    got = int(process.stdout.readline())
+    seconds = time.perf_counter() - begin
+    finish(process, f"{peer.name}: pipe")
+    if got != total:
+        raise AssertionError(f"{peer.name}: {got} of {total} bytes went through a pipe")
+    return total / seconds / 1e6
+
+
 def stdin_speed(build, peer, block, total):
     """MB/s into a process, `block` bytes at a time, from the first byte to the word that all came."""
     source, sink = os.pipe()
