@@ -189,8 +189,8 @@ def stdout_speed(peer, block, total):
 
 
 def pipe_speed(peer, block, total):
-    """MB/s of the same process into a pipe, from which another one in the guest only reads: what no
-    link could be faster than."""
+    """MB/s of the same process into a pipe, from which another one in the guest only reads, woken at
+    each write: how dear the writes and the switches are by themselves."""
     line = f"{PEER} write {block} {total} | {PEER} read"  # which SSH gives to a shell by itself
     process = start(peer, *([line] if isinstance(peer, Ssh) else ["/bin/sh", "-c", line]))
     if process.stdout.readline() != b"ready\n":
