@@ -156,8 +156,10 @@ void StdioClient::give_up(Output stream, uint64_t offset) {
 
 bool StdioClient::on_input_ack(uint64_t offset) {
   if (!input_open_) return true;
-  if (offset < input_accepted_ || offset > input_sent_) return false;
+  // More than was sent on this connection: an earlier one's bytes were still under way.
+  if (offset < input_accepted_ || offset > input_end()) return false;
   drop_input(offset);
+  input_sent_ = std::max(input_sent_, offset);
   return true;
 }
 
