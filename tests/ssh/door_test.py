@@ -59,7 +59,10 @@ message = paramiko.Message()
 message.add_byte(b'\\x5e')
 message.add_int(channel.remote_chanid)
 message.add_string(b'x' * 1000000)
-transport._send_user_message(message)
+try:
+    transport._send_user_message(message)
+except EOFError:  # the rest of it found nobody
+    pass
 transport.join(30)
 print(transport.is_active())
 """, "False\n")

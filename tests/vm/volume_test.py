@@ -256,16 +256,17 @@ class Plugged(VolumeTest):
         # Whoever has it is named, and it is nobody else's.
         self.assert_one_line(self.sh("true", "-v", f"{one}:/x"), 125, one, "in use", name)
         self.assert_one_line(vch("volume", "attach", name, f"{two}:/data/one"), 1, "/data/one")
-        holder = subprocess.Popen([VCH, "exec", name, "sh", "-c",
-                                   "cd /data/one; echo ready; exec sleep 1000"],
-                                  stdout=subprocess.PIPE)
+        holder = subprocess.Popen([VCH, "exec", "-i", name, "sh", "-c",
+                                   "cd /data/one; echo ready; read line"],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.addCleanup(holder.wait)
+        self.addCleanup(holder.stdin.close)
         self.addCleanup(holder.stdout.close)
         self.addCleanup(vch, "kill", name)  # which ends it, whatever fails below
         self.assertEqual(holder.stdout.readline(), b"ready\n")
         self.assert_one_line(vch("volume", "detach", name, "/data/one"), 1, "/data/one",
-                             "in use by sleep (")
-        self.assert_ended(self.sh_in(name, "pkill -f 'sleep 1000' || killall sleep"), 0)
+                             "in use by sh (")
+        holder.stdin.close()
         holder.wait()
         result = vch("volume", "detach", name, "/data/one")
         self.assert_ended(result, 0, f"{one}\n".encode(), b"")

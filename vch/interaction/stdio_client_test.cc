@@ -234,6 +234,35 @@ TEST(StdioClientTest, ARefusalIsForGood) {
   EXPECT_EQ(scene.client.refusal(), "no such session: 4");
 }
 
+TEST(StdioClientTest, InputOfAnEarlierConnectionMayBeAcknowledgedOnTheNext) {
+  const auto frame = [](StdioType type, uint64_t offset, std::string payload = {}) {
+    return protocol::encode_frame(type, Stream::kStdin, offset, payload);
+  };
+  // The session had 100 bytes when it answered the second attach; the rest was on its way still.
+  const auto attached = [&](uint64_t accepted) {
+    protocol::StdioAttached answer{1, protocol::StdioAttached::kStdinOpen, 0, 0, 0};
+    answer.stdin_offset = accepted;
+    return frame(StdioType::kAttached, 0, protocol::encode(answer));
+  };
+  StdioClient::Options options;
+  options.want_input = true;
+  StdioClient client(options);
+  client.on_connected();
+  client.sent(client.to_send().size());
+  ASSERT_TRUE(client.on_bytes(attached(0)));
+  client.push_input(text(300, 'A'));
+  client.sent(client.to_send().size());
+  client.on_disconnected();
+
+  client.on_connected();
+  client.sent(client.to_send().size());
+  ASSERT_TRUE(client.on_bytes(attached(100)));
+  EXPECT_TRUE(client.on_bytes(frame(StdioType::kAck, 250)));
+  EXPECT_EQ(client.to_send(), frame(StdioType::kData, 250, text(300, 'A').substr(250)));
+  client.sent(client.to_send().size());
+  EXPECT_FALSE(client.on_bytes(frame(StdioType::kAck, 301))) << "never given to anybody";
+}
+
 TEST(StdioClientTest, WhatTheAgentMustNotDoIsRefused) {
   const auto frame = [](StdioType type, Stream stream, uint64_t offset, std::string payload = {}) {
     return protocol::encode_frame(type, stream, offset, payload);
