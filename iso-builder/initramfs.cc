@@ -12,6 +12,7 @@
 #include "iso-builder/archive_reader.h"
 #include "iso-builder/bytes.h"
 #include "iso-builder/layout.h"
+#include "iso-builder/lz4_matches.h"
 
 namespace iso_builder {
 namespace {
@@ -98,7 +99,7 @@ common::Result<std::string> make_initramfs(const InitramfsContents& contents, ui
   return cpio.finish();
 }
 
-common::Result<std::string> compress_lz4_legacy(std::string_view raw) {
+common::Result<std::string> compress_lz4_legacy(std::string_view raw, size_t least_match) {
   std::string out;
   append_le32(out, kMagic);
   while (!raw.empty()) {
@@ -108,8 +109,10 @@ common::Result<std::string> compress_lz4_legacy(std::string_view raw) {
     const int size = LZ4_compress_HC(block.data(), packed.data(), static_cast<int>(block.size()),
                                      static_cast<int>(packed.size()), LZ4HC_CLEVEL_MAX);
     if (size <= 0) return common::make_error(ENOMEM, "compress", "initramfs");
-    append_le32(out, static_cast<uint32_t>(size));
-    out.append(packed, 0, static_cast<size_t>(size));
+    packed.resize(static_cast<size_t>(size));
+    if (least_match > kLeastLz4Match) packed = without_short_matches(packed, block, least_match);
+    append_le32(out, static_cast<uint32_t>(packed.size()));
+    out += packed;
     raw.remove_prefix(block.size());
   }
   return out;

@@ -25,8 +25,11 @@ struct InitramfsContents {
 common::Result<std::string> make_initramfs(const InitramfsContents& contents, uint32_t mtime);
 
 // In the format that `lz4 -l` writes and the kernel unpacks. Chosen for a fifth of gzip's
-// instructions a byte; the strongest level costs time here and none in the machine.
-common::Result<std::string> compress_lz4_legacy(std::string_view raw);
+// instructions a byte; the strongest level costs time here and none in the machine. What was said
+// before and is shorter than `least_match` bytes is said again: larger, and quicker to unpack.
+constexpr size_t kLeastLz4Match = 4;
+common::Result<std::string> compress_lz4_legacy(std::string_view raw,
+                                                size_t least_match = kLeastLz4Match);
 // The reverse; `name` stands in the error.
 common::Result<std::string> unpack_lz4_legacy(std::string_view packed, const std::string& name);
 
