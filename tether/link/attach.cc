@@ -92,7 +92,12 @@ void Attach::start_streaming() {
 
 void Attach::on_stdin_ack(const LinkHeader& header, uint64_t now_ms) {
   if (!writer_.started() || header.session != session_ || header.writer != writer_id_) return;
-  writer_.on_ack(header.offset, header.value == 1, now_ms);
+  const bool closed = header.value == 1;
+  if (header.stream == 1) {
+    writer_.on_answer(header.offset, closed, now_ms);
+  } else {
+    writer_.on_ack(header.offset, closed, now_ms);
+  }
   poke(now_ms);
 }
 

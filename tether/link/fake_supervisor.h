@@ -100,6 +100,7 @@ class FakeSupervisor {
         if (header.offset == input.size()) input += payload;
         [[fallthrough]];
       case LinkType::kStdinQuery:
+        ack.stream = header.type == LinkType::kStdinQuery ? 1 : 0;
         ack.offset = input.size();
         return channel_->send(ack, {});
       case LinkType::kStdinEof:

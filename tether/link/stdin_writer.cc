@@ -1,6 +1,7 @@
 #include "tether/link/stdin_writer.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace tether {
 
@@ -46,7 +47,22 @@ bool StdinWriter::push_eof(uint64_t offset, uint64_t now_ms) {
 }
 
 void StdinWriter::on_ack(uint64_t offset, bool closed, uint64_t now_ms) {
+  take(offset, closed, now_ms);
+  pump(now_ms);
+}
+
+void StdinWriter::on_answer(uint64_t offset, bool closed, uint64_t now_ms) {
   known_ = true;
+  take(offset, closed, now_ms);
+  if (std::exchange(asked_, false) && accepted_ < sent_) {
+    // It refused the rest for want of room, or has not told yet: repeating does no harm.
+    sent_ = accepted_;
+    pieces_.clear();
+  }
+  pump(now_ms);
+}
+
+void StdinWriter::take(uint64_t offset, bool closed, uint64_t now_ms) {
   if (offset > accepted_) {
     held_.drop(static_cast<size_t>(std::min<uint64_t>(offset - accepted_, held_.size())));
     accepted_ = offset;
@@ -60,13 +76,7 @@ void StdinWriter::on_ack(uint64_t offset, bool closed, uint64_t now_ms) {
     accepted_ = sent_ = end();
     held_.drop(held_.size());
     pieces_.clear();
-  } else if (asked_ && accepted_ < sent_) {
-    // It refused the rest for want of room, or has not told yet: repeating does no harm.
-    sent_ = accepted_;
-    pieces_.clear();
   }
-  asked_ = false;
-  pump(now_ms);
 }
 
 uint64_t StdinWriter::next_deadline_ms() const {

@@ -36,8 +36,10 @@ class StdinWriter {
   bool push(uint64_t offset, std::string_view bytes, uint64_t now_ms);
   // The client's end of input, at `offset`. False: not where its bytes end.
   bool push_eof(uint64_t offset, uint64_t now_ms);
-  // kStdinAck for this session and writer.
+  // kStdinAck for this session and writer: as the process took it, or the answer to a kStdinQuery.
+  // The former may be of pieces that an earlier connection sent, and behind what that one was told.
   void on_ack(uint64_t offset, bool closed, uint64_t now_ms);
+  void on_answer(uint64_t offset, bool closed, uint64_t now_ms);
 
   // What is in flight must be asked about at that time; ~0: never.
   uint64_t next_deadline_ms() const;
@@ -47,6 +49,7 @@ class StdinWriter {
 
  private:
   uint64_t end() const { return accepted_ + held_.size(); }
+  void take(uint64_t offset, bool closed, uint64_t now_ms);
   LinkHeader header(LinkType type, uint64_t offset) const;
 
   SupervisorPort* port_ = nullptr;

@@ -14,7 +14,7 @@ class StdinWriterTest : public testing::Test {
   void begin(uint64_t accepted = 0) {
     writer_.start(port_, 3, kWriter);
     ASSERT_EQ(port_.take(LinkType::kStdinQuery).size(), 1U);
-    writer_.on_ack(accepted, false, 0);
+    writer_.on_answer(accepted, false, 0);
   }
   std::string passed_on() {
     std::string out;
@@ -122,8 +122,19 @@ TEST_F(StdinWriterTest, RepeatsWhatTheSupervisorHadNoRoomFor) {
   EXPECT_TRUE(port_.take(LinkType::kStdinQuery).empty());
   writer_.on_time(1000 + StdinWriter::kFirstQueryMs);
   EXPECT_EQ(port_.take(LinkType::kStdinQuery).size(), 1U);
-  writer_.on_ack(2, false, 1300);
+  writer_.on_answer(2, false, 1300);
   EXPECT_EQ(passed_on(), "fused");
+}
+
+// The process took a piece of an earlier connection's meanwhile. That one's client was promised
+// more.
+TEST_F(StdinWriterTest, StandsWhereItsQuestionWasAnsweredAndNotWhereThatWasTakenWhichCameBefore) {
+  writer_.start(port_, 3, kWriter);
+  writer_.on_ack(100, false, 0);
+  EXPECT_FALSE(writer_.known());
+  writer_.on_answer(200, false, 0);
+  EXPECT_TRUE(writer_.known());
+  EXPECT_EQ(writer_.accepted(), 200U);
 }
 
 TEST_F(StdinWriterTest, AsksLessAndLessOftenAndNeverWhenNothingIsInFlight) {

@@ -75,6 +75,7 @@ class StdioServerTest : public testing::Test {
   void tell_stdin(uint64_t offset, bool closed = false) {
     LinkHeader header;
     header.type = LinkType::kStdinAck;
+    header.stream = 1;  // to a query
     header.offset = offset;
     header.value = closed ? 1 : 0;
     header.writer = {0x0101010101010101U, 0x0101010101010101U};

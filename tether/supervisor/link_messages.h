@@ -37,7 +37,7 @@ enum class LinkType : uint32_t {
   kExit = 4,  // session; value: exit code; offset: signal; writer[0]: stage, writer[1]: errno;
               // payload: object
   kStdinAck = 5,  // session, writer; offset: accepted so far. value 1: stdin is closed, nothing
-                  // more is taken
+                  // more is taken; stream 1: this answers a kStdinQuery
   kEvent = 6,     // offset: number; writer[0]: wall clock ns; stream: kind | stage << 16; session,
                   // value; writer[1]:
                   // extra; payload: text

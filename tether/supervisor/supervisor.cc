@@ -263,6 +263,7 @@ void Supervisor::on_deadlines() {
     restart_at_ms_ = 0;
     launch_primary();
   }
+  if (rest_until_ms_ != 0 && now >= rest_until_ms_) read_rested();
   if (freezing_) check_frozen();
   if (next_expiry_ms_ != 0 && now >= next_expiry_ms_) expire_sessions();
   on_journal_deadlines(now);
@@ -286,6 +287,7 @@ void Supervisor::arm_timer() {
   consider(next_look_ms_);
   consider(pids_quiet_ms_);
   consider(trim_at_ms_);
+  consider(rest_until_ms_);
   if (freezing_) consider(now + kFreezeCheckMs);
   consider(next_journal_deadline_ms());
   // What elapsed and waits for somebody attached would make the loop spin.

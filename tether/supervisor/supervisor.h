@@ -190,7 +190,9 @@ class Supervisor {
 
   // supervisor_streams.cc
   void on_output(Session& session, uint32_t stream);
-  void gather();
+  void gather(bool rests);
+  void pace(Session& session, uint32_t stream, uint64_t bytes);
+  void read_rested();
   void end_output(Session& session, uint32_t stream);
   void close_output(Output& output);
   void on_input(Session& session);
@@ -262,7 +264,7 @@ class Supervisor {
   void tell_head(Session& session, uint32_t stream);
   void tell_exit(Session& session);
   void tell_state(const RequestId& request = kNoRequest);
-  void tell_stdin(Session& session, const WriterId& writer, uint64_t offset);
+  void tell_stdin(Session& session, const WriterId& writer, uint64_t offset, bool answers = false);
 
   // supervisor_end.cc
   void signal_session(Session& session, int number, bool whole_group);
@@ -283,6 +285,7 @@ class Supervisor {
   uint64_t trim_at_ms_ = 0;        // 0: no ring has pages to give back
   Gathering gathering_;
   bool gathers_ = false;            // as the kernel was told
+  uint64_t rest_until_ms_ = 0;      // 0: no output rests
   RingBudget rings_;                // lives longer than sessions_
   RingPool spare_rings_;            // likewise
   common::UniqueFd memory_events_;  // of the container's group

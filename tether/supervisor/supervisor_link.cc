@@ -226,7 +226,7 @@ void Supervisor::on_session_message(Session& session, const LinkHeader& header,
 void Supervisor::on_stdin_message(const LinkHeader& header, std::string_view payload) {
   Session& session = *find_session(header.session);
   if (header.type == LinkType::kStdinQuery) {
-    return tell_stdin(session, header.writer, session.queue.received(header.writer));
+    return tell_stdin(session, header.writer, session.queue.received(header.writer), true);
   }
   const bool coming = session.state == protocol::SessionState::kCreated && !session.input_eof;
   const bool later = restarts_possible(session) && !session.input_eof;
@@ -236,8 +236,11 @@ void Supervisor::on_stdin_message(const LinkHeader& header, std::string_view pay
   }
   if (header.type == LinkType::kStdinEof) {
     if (!session.tty) session.input_eof = true;
-  } else if (!pass_on(session, header, payload)) {
-    session.queue.push(header.writer, header.offset, payload);
+  } else {
+    session.input_ms = system_.now_ms();
+    if (!pass_on(session, header, payload)) {
+      session.queue.push(header.writer, header.offset, payload);
+    }
   }
   if (!now) {
     // This run takes nothing more, the next one will.

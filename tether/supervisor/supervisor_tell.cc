@@ -158,12 +158,14 @@ void Supervisor::tell_state(const RequestId& request) {
   tell(header);
 }
 
-void Supervisor::tell_stdin(Session& session, const WriterId& writer, uint64_t offset) {
+void Supervisor::tell_stdin(Session& session, const WriterId& writer, uint64_t offset,
+                            bool answers) {
   LinkHeader header;
   header.type = LinkType::kStdinAck;
   header.session = session.id;
   header.offset = offset;
   header.writer = writer;
+  header.stream = answers ? 1 : 0;
   const bool more = session.input_open() || session.state == protocol::SessionState::kCreated ||
                     restarts_possible(session);
   header.value = more ? 0 : 1;

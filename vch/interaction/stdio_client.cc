@@ -73,7 +73,7 @@ bool StdioClient::on_attached(std::string_view payload) {
     OutputState& output = outputs_[i];
     if (!ever_attached_ && options_.from_oldest) output.received = first[i];
     // It begins where we asked, or later, and then a GAP says so.
-    if (first[i] < output.written()) return false;
+    if (first[i] < output.asked) return false;
     output.seen = output.acked = std::min(first[i], output.received);
     output.ended_here = false;
   }

@@ -98,6 +98,7 @@ class StdioClient {
     uint64_t received = 0;  // every byte below has come, or is known to be dropped
     uint64_t seen = 0;      // this connection has brought everything below
     uint64_t acked = 0;     // on this connection
+    uint64_t asked = 0;     // where this connection was to begin; more may have been written since
     uint64_t gap_end = 0;   // beyond `received`: what lies between is not the agent's to give
     bool ended_here = false;
     std::string queue;

@@ -54,8 +54,9 @@ void StdioClient::compose_attach() {
   attach.flags = StdioAttach::kWantOutput | (options_.want_input ? StdioAttach::kWantStdin : 0U);
   attach.writer = options_.writer;
   const bool oldest = options_.from_oldest && !ever_attached_;
-  attach.stdout_offset = oldest ? StdioAttach::kFromOldest : outputs_[0].written();
-  attach.stderr_offset = oldest ? StdioAttach::kFromOldest : outputs_[1].written();
+  for (OutputState& output : outputs_) output.asked = output.written();
+  attach.stdout_offset = oldest ? StdioAttach::kFromOldest : outputs_[0].asked;
+  attach.stderr_offset = oldest ? StdioAttach::kFromOldest : outputs_[1].asked;
   attach.rows = options_.rows;
   attach.columns = options_.columns;
   window_due_ = options_.repaint && !ever_attached_ && attach.rows != 0;

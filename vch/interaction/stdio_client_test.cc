@@ -263,6 +263,31 @@ TEST(StdioClientTest, InputOfAnEarlierConnectionMayBeAcknowledgedOnTheNext) {
   EXPECT_FALSE(client.on_bytes(frame(StdioType::kAck, 301))) << "never given to anybody";
 }
 
+// The agent begins where it was asked to, whatever was written since.
+TEST(StdioClientTest, OutputMayBeWrittenWhileTheNextConnectionIsMade) {
+  const auto attached = [] {
+    protocol::StdioAttached answer;
+    answer.session = 1;
+    return protocol::encode_frame(StdioType::kAttached, Stream::kStdin, 0,
+                                  protocol::encode(answer));
+  };
+  const auto data = [](uint64_t offset, std::string_view bytes) {
+    return protocol::encode_frame(StdioType::kData, Stream::kStdout, offset, bytes);
+  };
+  StdioClient client(StdioClient::Options{});
+  client.on_connected();
+  client.sent(client.to_send().size());
+  ASSERT_TRUE(client.on_bytes(attached() + data(0, "abc")));
+  client.on_disconnected();
+
+  client.on_connected();
+  client.sent(client.to_send().size());  // from byte 0 on
+  EXPECT_EQ(client.pending(Output::kStdout), "abc");
+  client.written(Output::kStdout, 3);
+  ASSERT_TRUE(client.on_bytes(attached() + data(0, "abcd")));
+  EXPECT_EQ(client.pending(Output::kStdout), "d");
+}
+
 TEST(StdioClientTest, WhatTheAgentMustNotDoIsRefused) {
   const auto frame = [](StdioType type, Stream stream, uint64_t offset, std::string payload = {}) {
     return protocol::encode_frame(type, stream, offset, payload);
