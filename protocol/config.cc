@@ -15,6 +15,12 @@ constexpr uint32_t kLastUart = 3;
 constexpr int kMostRepairs = 128;
 constexpr size_t kMostRepair = 1024;
 
+// SubjectPublicKeyInfo (RFC 5480) of id-ecPublicKey on prime256v1, up to the point's coordinates.
+constexpr std::string_view kKeyPrefix(
+    "\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01"
+    "\x07\x03\x42\x00\x04",
+    27);
+
 // It becomes a line of /etc/hosts, where a blank or a newline would be another name or entry.
 bool good_hostname(std::string_view name) {
   const auto good = [](char c) {
@@ -120,8 +126,15 @@ void check_life(const pb::ContainerVm& config, Problems& out) {
   check_session(probe, "health", out);
 }
 
+void check_upgrade_key(const std::string& key, Problems& out) {
+  out.require(key.empty() || is_upgrade_key(key), "upgrade_key",
+              std::to_string(key.size()) +
+                  " bytes, want the public key of ECDSA on P-256, 91 bytes of DER");
+}
+
 void check_all(const pb::ContainerVm& config, Problems& out) {
   check_identity(config, out);
+  check_upgrade_key(config.upgrade_key(), out);
   check_disks(config, out);
   if (config.has_primary()) {
     check_session(config.primary(), "primary", out);
@@ -136,6 +149,10 @@ void check_all(const pb::ContainerVm& config, Problems& out) {
 }
 
 }  // namespace
+
+bool is_upgrade_key(std::string_view bytes) {
+  return bytes.size() == kUpgradeKeySize && bytes.starts_with(kKeyPrefix);
+}
 
 bool has_secure_link(const pb::ContainerVm& config) {
   return config.links_size() > 0 && config.links(0).security() == pb::Link::SSH;

@@ -32,6 +32,11 @@ common::Status check_config(const pb::ContainerVm& config);
 // All of them, as many as 64, in the same order and with the same words.
 std::vector<common::Error> config_problems(const pb::ContainerVm& config);
 
+// Of ContainerVm.upgrade_key. Whether these bytes are one; whether its point lies on the curve is
+// found out by whoever uses it.
+inline constexpr size_t kUpgradeKeySize = 91;
+bool is_upgrade_key(std::string_view bytes);
+
 // Whether the links have security SSH.
 bool has_secure_link(const pb::ContainerVm& config);
 

@@ -76,6 +76,16 @@ TEST(Config, IdentityIsRefusedByItsName) {
   });
 }
 
+TEST(Config, AnUpgradeKeyThatIsNoneIsRefusedByItsName) {
+  auto config = good();
+  for (const std::string& key : {std::string("x"), std::string(kUpgradeKeySize, '\x30')}) {
+    config.set_upgrade_key(key);
+    const auto checked = check_config(config);
+    ASSERT_TRUE(checked.has_error());
+    EXPECT_EQ(checked.error().object, "upgrade_key");
+  }
+}
+
 TEST(Config, TheRootIsRefusedByItsName) {
   expect_refused({
       {"root", [](auto& c) { c.clear_root(); }},

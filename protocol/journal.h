@@ -56,6 +56,7 @@ enum class EventKind : uint16_t {
   kTrouble = 20,     // the container has run out of something; value: Trouble, text: where
   kSsh = 21,         // somebody at the SSH door; value: SshNews, text: who and why
   kVolume = 22,      // value: VolumeNews; text: the path in the container, or what was repaired
+  kUpgrade = 26,     // of the agent; value: UpgradeNews; text: "0.1.0 to 0.2.0", or why not
 };
 
 enum class Health : uint32_t { kNone = 0, kStarting = 1, kHealthy = 2, kUnhealthy = 3 };
@@ -71,6 +72,8 @@ enum class Trouble : uint32_t {
 };
 enum class SshNews : uint32_t { kRefused = 1, kLoggedIn = 2, kEnded = 3 };
 enum class VolumeNews : uint32_t { kAttached = 1, kDetached = 2, kRepaired = 3 };
+// kRefused: nothing was done; kFailed: the next program did not come up, and the old one went on.
+enum class UpgradeNews : uint32_t { kBegun = 1, kDone = 2, kRefused = 3, kFailed = 4 };
 enum class SessionState : uint32_t { kCreated = 0, kRunning = 1, kExited = 2, kFailed = 3 };
 
 // The number of the container's own session, in every life; execs and the rest have higher ones.

@@ -2,7 +2,9 @@
 // ("tether link"), the launcher of a session ("tether launch"), who lists processes ("tether top"),
 // who changes limits ("tether limits"), who mounts volumes ("tether volume"), who keeps leases
 // ("tether dhcp"), who writes name servers ("tether resolver"), who ends thrashing ("tether
-// relieve") and who tells a hypervisor how it goes ("tether guestinfo").
+// relieve"), who tells a hypervisor how it goes ("tether guestinfo"), and who verifies and checks
+// what is to take PID 1's place ("tether verify", "tether upgrade-check"), which is then executed
+// as "tether resume".
 #include <sys/reboot.h>
 #include <unistd.h>
 
@@ -24,6 +26,8 @@
 #include "tether/session/launch.h"
 #include "tether/session/process_list.h"
 #include "tether/supervisor/supervisor.h"
+#include "tether/upgrade/resume.h"
+#include "tether/upgrade/verify_main.h"
 #include "tether/version.h"
 
 namespace {
@@ -57,12 +61,24 @@ tether::JournalWriter* journal_of_last_words = nullptr;
   power_off(*journal_of_last_words);
 }
 
-[[noreturn]] void init_main() {
-  tether::kernel_clock().step(tether::kFirstStepNs);
+[[noreturn]] void end(tether::JournalWriter& journal, tether::Supervisor& supervisor) {
+  supervisor.stop_network();
+  supervisor.stop_guestinfo();
+  power_off(journal);
+}
+
+[[noreturn]] void init_main(int argc, char** argv) {
   static tether::JournalWriter journal;
   static tether::Supervisor supervisor(journal);
   journal_of_last_words = &journal;
+  if (const auto resumed = tether::parse_resumed(argc, argv)) {
+    tether::resume(*resumed, supervisor, tether::kernel_programs());
+    std::set_terminate(last_words);
+    supervisor.run();
+    end(journal, supervisor);
+  }
   std::set_terminate(last_words);
+  tether::kernel_clock().step(tether::kFirstStepNs);
   const auto early = tether::mount_early();
   // Before the configuration is read there must be a way to say what is wrong with it.
   if (auto port =
@@ -81,16 +97,14 @@ tether::JournalWriter* journal_of_last_words = nullptr;
   } else {
     supervisor.run();
   }
-  supervisor.stop_network();
-  supervisor.stop_guestinfo();
-  power_off(journal);
+  end(journal, supervisor);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::string_view role = argc > 1 ? argv[1] : "";
-  if (::getpid() == 1) init_main();
+  if (::getpid() == 1) init_main(argc, argv);
   if (role == "link") return tether::link_main();
   if (role == "launch") tether::launcher_main();
   if (role == "dhcp") tether::dhcp_main();
@@ -104,6 +118,8 @@ int main(int argc, char** argv) {
   if (role == "guestinfo") tether::guestinfo_main();
   if (role == "relieve") tether::relieve_main();
   if (role == "resolver") tether::resolver_main();
+  if (role == "verify") tether::verify_main();
+  if (role == "upgrade-check") tether::upgrade_check_main();
   if (role == "--version") {
     std::printf("tether %s\n", tether::kVersion.data());
     return 0;

@@ -11,7 +11,8 @@
 
 namespace tether {
 
-// On the wire to the process that writes them; fixed size, texts end with a NUL.
+// On the wire to the process that writes them; fixed size, texts end with a NUL. That process stays
+// when the agent is upgraded, so this is never changed, only added to.
 enum class GuestinfoKey : uint32_t {
   kState = 1,     // "starting", "running", "restarting", "exited", "failed"
   kStarted = 2,   // when the command was started last: UTC, "2025-01-31T12:00:00Z"
@@ -26,6 +27,7 @@ struct GuestinfoRecord {
   std::array<char, 20> name{};
   std::array<char, 488> value{};
 };
+static_assert(sizeof(GuestinfoRecord) == 512);
 
 class GuestinfoState {
  public:
@@ -39,6 +41,7 @@ class GuestinfoState {
   void sent();
 
  private:
+  friend struct StateFields;  // tether/upgrade: what outlives the program
   struct Row {
     GuestinfoRecord record;
     bool due = false;

@@ -21,6 +21,7 @@ class ThrashWatch {
   bool on_notice(uint64_t now_ms);
 
  private:
+  friend struct StateFields;  // tether/upgrade: what outlives the program
   int count_ = 0;
   uint64_t last_ms_ = 0;
 };

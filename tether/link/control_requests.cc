@@ -239,6 +239,30 @@ bool ControlServer::restart_policy(const Request& request, Reply& reply) {
   return true;
 }
 
+void ControlServer::upload(const Request& request, Reply& reply) {
+  const auto& piece = request.upload();
+  if (const auto added = upload_.add(piece.upload(), piece.offset(), piece.data());
+      added.has_error()) {
+    fail(reply, added.error().code.value(), added.error().object, added.error().detail);
+  }
+}
+
+// Without what was uploaded it may still be one that is under way, or done: the supervisor knows.
+bool ControlServer::upgrade(const Request& request, Reply& reply) {
+  auto file = upload_.finish(request.upgrade().upload(), request.upgrade().signature());
+  const LinkHeader header = header_for(LinkType::kUpgrade, request);
+  if (file.has_error() && file.error().code.value() != ESTALE) {
+    fail(reply, file.error().code.value(), file.error().object, file.error().detail);
+    return false;
+  }
+  if (file.has_error()) {
+    port_.send(header);
+  } else {
+    port_.send_fd(header, std::move(*file));
+  }
+  return true;
+}
+
 void ControlServer::settle_update(const LinkHeader& header) {
   Reply reply;
   reply.set_id(

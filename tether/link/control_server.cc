@@ -19,7 +19,7 @@ bool is_mutating(const ControlServer::Request& request) {
   return request.has_signal() || request.has_stop() || request.has_exec() || request.has_pause() ||
          request.has_restart_link() || request.has_update() || request.has_mount_volume() ||
          request.has_unmount_volume() || request.has_connect_network() ||
-         request.has_disconnect_network() || request.has_restart_policy();
+         request.has_disconnect_network() || request.has_restart_policy() || request.has_upgrade();
 }
 
 }  // namespace
@@ -160,6 +160,10 @@ std::optional<ControlServer::Reply> ControlServer::act(const Request& request, P
     case Request::kGetStats:
       *reply.mutable_stats() = stats_.read();
       return reply;
+    case Request::kUpload:
+      upload(request, reply);
+      return reply;
+    case Request::kUpgrade:
     case Request::kGetInfo:
     case Request::kUpdate:
     case Request::kExec:
@@ -197,6 +201,8 @@ std::optional<ControlServer::Reply> ControlServer::act(const Request& request, P
     asked = network(request, reply, pending);
   } else if (request.has_restart_policy()) {
     asked = restart_policy(request, reply);
+  } else if (request.has_upgrade()) {
+    asked = upgrade(request, reply);
   } else {
     asked = list_processes(request, reply, pending);
   }

@@ -20,6 +20,7 @@
 #include "tether/link/session_table.h"
 #include "tether/link/stats.h"
 #include "tether/link/supervisor_port.h"
+#include "tether/link/upload.h"
 
 namespace tether {
 
@@ -90,6 +91,8 @@ class ControlServer {
   bool volume(const Request& request, Reply& reply, Pending& pending);
   bool network(const Request& request, Reply& reply, Pending& pending);
   bool restart_policy(const Request& request, Reply& reply);
+  void upload(const Request& request, Reply& reply);
+  bool upgrade(const Request& request, Reply& reply);
   void settle_list(const LinkHeader& header);
   void settle_update(const LinkHeader& header);
   void measure(const Request& request);
@@ -109,6 +112,7 @@ class ControlServer {
   bool paused_ = false;
   uint32_t primary_restarts_ = 0;
   StatsFiles stats_;
+  Upload upload_;
   std::deque<Event> events_;
   uint32_t health_ = 0;
   uint32_t restarts_ = 0;

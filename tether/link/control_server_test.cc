@@ -292,6 +292,40 @@ TEST_F(ExecRequestTest, ARestartOfTheLinkIsTheSupervisorsToAnswer) {
   EXPECT_TRUE(port_.sent.empty());
 }
 
+TEST_F(ExecRequestTest, AnUpgradeIsWhatWasUploadedWithItsSignature) {
+  auto piece = request('p');
+  piece.mutable_upload()->set_upload(std::string(16, 'u'));
+  piece.mutable_upload()->set_data("agent");
+  EXPECT_FALSE(ask(piece).at(0).reply().has_failure());
+  piece.mutable_upload()->set_offset(7);
+  EXPECT_EQ(ask(piece).at(0).reply().failure().errno_value(), static_cast<uint32_t>(ESTALE));
+  auto upgrade = request('x');
+  upgrade.mutable_upgrade()->set_upload(std::string(16, 'u'));
+  EXPECT_EQ(ask(upgrade).at(0).reply().failure().errno_value(), static_cast<uint32_t>(EINVAL));
+  upgrade = request('y');
+  upgrade.mutable_upgrade()->set_upload(std::string(16, 'u'));
+  upgrade.mutable_upgrade()->set_signature("sig");
+  EXPECT_TRUE(ask(upgrade).empty());
+  const auto sent = port_.take(LinkType::kUpgrade);
+  ASSERT_EQ(sent.size(), 1U);
+  std::array<char, 32> bytes{};
+  ASSERT_EQ(::pread(sent[0].fd.get(), bytes.data(), bytes.size(), 0), 12);
+  EXPECT_EQ(std::string_view(bytes.data(), 8), "agentsig");
+  hear(answer_to(LinkType::kState, 'y', 0));
+  EXPECT_FALSE(said().at(0).reply().has_failure());
+}
+
+// The successor of a link process: the supervisor may know the request all the same.
+TEST_F(ExecRequestTest, AnUpgradeWithoutItsUploadIsTheSupervisorsToAnswer) {
+  auto upgrade = request('x');
+  upgrade.mutable_upgrade()->set_upload(std::string(16, 'u'));
+  upgrade.mutable_upgrade()->set_signature("sig");
+  EXPECT_TRUE(ask(upgrade).empty());
+  const auto sent = port_.take(LinkType::kUpgrade);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_FALSE(sent[0].fd);
+}
+
 TEST_F(ExecRequestTest, AnArchiveEndsWithItsClient) {
   auto wanted = request('x');
   wanted.mutable_exec()->mutable_archive()->set_path("/srv");

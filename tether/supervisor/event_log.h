@@ -32,6 +32,7 @@ class EventLog {
   }
 
  private:
+  friend struct StateFields;  // tether/upgrade: what outlives the program
   struct Row {
     LinkHeader header;
     size_t size = 0;

@@ -31,6 +31,7 @@ class HealthMonitor {
   protocol::Health health() const { return health_; }
 
  private:
+  friend struct StateFields;  // tether/upgrade: what outlives the program
   HealthPolicy policy_;
   uint64_t started_ms_;
   uint64_t next_probe_ms_;

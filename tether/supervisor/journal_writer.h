@@ -47,6 +47,7 @@ class JournalWriter {
   uint64_t stall_deadline_ms() const;
 
  private:
+  friend struct StateFields;  // tether/upgrade: what outlives the program
   bool stalled() const;
   void stamp(protocol::JournalRecord& record);
   uint64_t wall_ns();

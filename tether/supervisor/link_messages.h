@@ -1,7 +1,10 @@
 // What supervisor and link process say to each other over their SOCK_SEQPACKET pair: one fixed-size
 // header, for a few types opaque bytes behind it or file descriptors beside it. Native
-// byte order: both ends are one binary. The supervisor validates every field and never looks into
-// the bytes.
+// byte order. The supervisor validates every field and never looks into the bytes.
+//
+// Both ends are one binary but for a moment: what a link process said before its end may be read by
+// a supervisor that was upgraded meanwhile. So the header stays as it is, and numbers are never
+// given to another message.
 #pragma once
 
 #include <array>
@@ -93,6 +96,9 @@ enum class LinkType : uint32_t {
   kSshLogin = 49,       // writer: the link process's own. A process for a login, answered by
                         // kSshStarted
   kSshNews = 50,        // value: SshNews; payload: text for an event
+  kUpgrade = 70,  // writer: request. Fd: a memfd, an agent with its signature (upgrade/upload.h);
+                  // none: it is asked about again. Answered by kState or kRefused: ESTALE where
+                  // nothing is known of it
   kForbiddenCall = 62,  // value: number of the system call for which the process now ends
 };
 

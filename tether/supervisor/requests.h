@@ -29,6 +29,7 @@ class RecentRequests {
   }
 
  private:
+  friend struct StateFields;  // tether/upgrade: what outlives the program
   std::array<RequestId, kCapacity> ids_{};
   size_t next_ = 0;
 };

@@ -31,6 +31,7 @@ class Restarts {
   uint32_t count() const { return count_; }
 
  private:
+  friend struct StateFields;  // tether/upgrade: what outlives the program
   Kind kind_ = Kind::kNo;
   uint32_t max_retries_ = 0;
   bool cancelled_ = false;

@@ -55,6 +55,7 @@ class Ring {
   uint64_t tail() const { return tail_; }
 
  private:
+  friend struct StateFields;  // tether/upgrade: what outlives the program
   uint64_t space() const;
   void move_tail(uint64_t offset);
   uint64_t first_unpunched() const;

@@ -40,10 +40,15 @@ common::Result<RingMemory> RingMemory::make() {
   std::snprintf(path, sizeof path, "/proc/self/fd/%d", file);
   memory.reader_.reset(::open(path, O_RDONLY | O_CLOEXEC));
   if (!memory.reader_) return common::errno_error("open read-only", "output ring");
-  void* bytes = ::mmap(nullptr, kRingFileSize, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  if (bytes == MAP_FAILED) return common::errno_error("mmap", "output ring");
-  memory.bytes_ = static_cast<char*>(bytes);
+  RETURN_IF_ERROR(memory.map());
   return memory;
+}
+
+common::Status RingMemory::map() {
+  void* bytes = ::mmap(nullptr, kRingFileSize, PROT_READ | PROT_WRITE, MAP_SHARED, file_.get(), 0);
+  if (bytes == MAP_FAILED) return common::errno_error("mmap", "output ring");
+  bytes_ = static_cast<char*>(bytes);
+  return {};
 }
 
 common::Result<RingMemory> RingPool::take() {

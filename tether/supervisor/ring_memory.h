@@ -27,6 +27,8 @@ class RingMemory {
   int reader() const { return reader_.get(); }
 
  private:
+  friend struct StateFields;  // tether/upgrade: what outlives the program
+  common::Status map();
   void unmap();
 
   common::UniqueFd file_;

@@ -58,6 +58,7 @@ class SessionRows {
   Iterator end() const { return Iterator(live_.data() + size_); }
 
  private:
+  friend struct StateFields;              // tether/upgrade: what outlives the program
   static constexpr size_t kSlots = 1024;  // by id; more than rows, so that a free one is near
   static_assert(kSlots >= 2 * kCapacity);
 

@@ -17,6 +17,7 @@ class SpaceWatch {
   protocol::Trouble look(const struct statfs& now, uint64_t errors);
 
  private:
+  friend struct StateFields;  // tether/upgrade: what outlives the program
   bool full_ = false;
   bool no_inodes_ = false;
   bool failed_ = false;

@@ -11,17 +11,17 @@
 #include <cerrno>
 #include <cstdint>
 
-#include "tether/boot/own_program.h"
-
 namespace tether {
 namespace {
 
 constexpr int kMaxSlots = 12;
 constexpr int kParking =
     64;  // above every slot: sources are moved here first, so that no target overwrites a source
+int null_fd = -1;
 
 // Between clone and exec: async-signal-safe calls only. Dies with 125 when anything fails.
-[[noreturn]] void become(const char* role, std::span<const FdSlot> fds, int null) {
+[[noreturn]] void become(const char* role, std::span<const FdSlot> fds, int null,
+                         const char* program) {
   std::array<int, kMaxSlots> parked{};
   for (size_t i = 0; i < fds.size(); ++i) {
     parked[i] = ::fcntl(fds[i].from, F_DUPFD, kParking);
@@ -35,8 +35,9 @@ constexpr int kParking =
     if (::dup2(parked[i], fds[i].to) < 0) ::_exit(125);
     if (static_cast<unsigned>(fds[i].to) >= next) next = static_cast<unsigned>(fds[i].to) + 1;
   }
-  int self = ::open(kOwnProgram, O_RDONLY | O_CLOEXEC);
-  if (self < 0) self = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);  // not as PID 1
+  int self = ::open(program, O_RDONLY | O_CLOEXEC);
+  if (self < 0 && program == kOwnProgram)
+    self = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);  // not as PID 1
   const int high = self < 0 ? -1 : ::fcntl(self, F_DUPFD_CLOEXEC, kParking + kMaxSlots + 1);
   if (high < 0) ::_exit(125);
   // Everything but our own file, which execveat needs: wherever the parking places ended up.
@@ -55,10 +56,17 @@ constexpr int kParking =
 
 }  // namespace
 
-pid_t spawn_role(const char* role, std::span<const FdSlot> fds, int cgroup_fd) {
+int role_null() {
+  if (null_fd < 0) null_fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  return null_fd;
+}
+
+void use_role_null(int fd) { null_fd = fd; }
+
+pid_t spawn_role(const char* role, std::span<const FdSlot> fds, int cgroup_fd,
+                 const char* program) {
   if (fds.size() > kMaxSlots) return -E2BIG;
-  // Once, before there is a container: a privileged one may later put something else there.
-  static const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  const int null = role_null();
   clone_args args{};
   args.exit_signal = SIGCHLD;
   if (cgroup_fd >= 0) {
@@ -67,7 +75,7 @@ pid_t spawn_role(const char* role, std::span<const FdSlot> fds, int cgroup_fd) {
   }
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) return -errno;
-  if (pid == 0) become(role, fds, null);
+  if (pid == 0) become(role, fds, null, program);
   return static_cast<pid_t>(pid);
 }
 

@@ -46,6 +46,7 @@ class StdinQueue {
   bool empty() const { return chunks_ == 0; }
 
  private:
+  friend struct StateFields;  // tether/upgrade: what outlives the program
   struct Writer {
     WriterId id{};
     uint64_t received = 0;

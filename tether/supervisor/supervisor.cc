@@ -129,8 +129,7 @@ common::Status Supervisor::prepare(BootConfig boot, common::UniqueFd container_c
   const auto& policy = boot_.config.restart();
   set_restarts(static_cast<uint32_t>(policy.kind()), policy.max_retries());
   journal_.set_secret(boot_.config.journal().check_secret());
-  rings_.limit = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
-                 static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)) / kRingShare;
+  limit_rings();
   RETURN_IF_ERROR(sessions_.open());
   RETURN_IF_ERROR(prepare_loop());
   watch_memory();
@@ -138,6 +137,11 @@ common::Status Supervisor::prepare(BootConfig boot, common::UniqueFd container_c
   open_stats();
   watch_pids();
   return write_specs();
+}
+
+void Supervisor::limit_rings() {
+  rings_.limit = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+                 static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)) / kRingShare;
 }
 
 common::Status Supervisor::prepare_loop() {
@@ -187,6 +191,7 @@ void Supervisor::turn(int timeout_ms) {
   }
   on_deadlines();
   if (sweep_due_) sweep();
+  if (upgrade_.step == Upgrade::Step::kQuiet) upgrade_if_quiet();
 }
 
 void Supervisor::dispatch(uint64_t tag, uint32_t events) {
@@ -265,6 +270,7 @@ void Supervisor::on_deadlines() {
   }
   if (rest_until_ms_ != 0 && now >= rest_until_ms_) read_rested();
   if (freezing_) check_frozen();
+  on_upgrade_deadline(now);
   if (next_expiry_ms_ != 0 && now >= next_expiry_ms_) expire_sessions();
   on_journal_deadlines(now);
   on_trouble_deadlines(now);
@@ -284,6 +290,7 @@ void Supervisor::arm_timer() {
   consider(kill_at_ms_);
   consider(restart_at_ms_);
   consider(next_expiry_ms_);
+  consider(upgrade_.deadline_ms);
   consider(next_look_ms_);
   consider(pids_quiet_ms_);
   consider(trim_at_ms_);

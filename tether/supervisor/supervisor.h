@@ -30,14 +30,15 @@
 #include "tether/supervisor/space.h"
 #include "tether/supervisor/system.h"
 #include "tether/supervisor/wall_clock.h"
+#include "tether/upgrade/programs.h"
 
 namespace tether {
 
 class Supervisor {
  public:
   explicit Supervisor(JournalWriter& journal, System& system = kernel_system(),
-                      WallClock& clock = kernel_clock())
-      : journal_(journal), system_(system), clock_(clock) {}
+                      WallClock& clock = kernel_clock(), Programs& programs = kernel_programs())
+      : journal_(journal), system_(system), clock_(clock), programs_(programs) {}
 
   // Boots: configuration, disks, link, primary session. A failure is in the journal when this
   // returns.
@@ -55,6 +56,12 @@ class Supervisor {
   void stop_network();
   // Lets what is known be written; bounded. At the end.
   void stop_guestinfo();
+  // Instead of start(), in a program that took another's place, once load_state() has given it all:
+  // a loop that has read nothing yet.
+  common::Status build_loop();
+  // Then, for good. Empty: this program is the new one, which replaces what still runs the old;
+  // else the old one, and why it is back.
+  void take_over(std::string_view why_not);
   void turn(int timeout_ms);  // of the loop; -1: waits for ever
   bool finished();
 
@@ -64,6 +71,7 @@ class Supervisor {
   void fail(const StageError& error);
 
  private:
+  friend struct StateFields;  // tether/upgrade: what outlives the program
   enum class Source : uint32_t {
     kSignals,
     kTimer,
@@ -91,6 +99,7 @@ class Supervisor {
   void become_unstoppable();
   common::Status guard_machine();
   common::Status prepare_loop();
+  void limit_rings();
   void watch(int fd, uint32_t events, Source source, uint32_t session = 0, uint32_t stream = 0);
   void drop(common::UniqueFd& fd);
   void dispatch(uint64_t tag, uint32_t events);
@@ -247,6 +256,23 @@ class Supervisor {
   // supervisor_clock.cc
   void on_step_clock(const LinkHeader& header);
 
+  // supervisor_upgrade.cc
+  void on_upgrade(const LinkHeader& header, common::UniqueFd upload);
+  const char* why_no_upgrade(int& errno_value) const;
+  bool on_upgrade_end(pid_t pid, int status);
+  void on_verified(int status);
+  void check_upgrade();
+  void on_checked(int status);
+  void give_up_upgrade(int errno_value, std::string_view why);
+  void on_upgrade_deadline(uint64_t now);
+  const char* why_not_quiet() const;
+  void upgrade_if_quiet();
+  void exchange_program();
+  void tell_upgrade(protocol::UpgradeNews news, std::string_view text);
+  // supervisor_resume.cc
+  void watch_all();
+  void replace_old_processes();
+
   // supervisor_link.cc
   void on_link_readable();
   bool take_link_message();
@@ -305,6 +331,7 @@ class Supervisor {
   uint64_t pids_quiet_ms_ = 0;  // 0: they are watched
   System& system_;
   WallClock& clock_;
+  Programs& programs_;
   BootConfig boot_;
   common::UniqueFd primary_spec_;
   common::UniqueFd health_spec_;
@@ -347,6 +374,26 @@ class Supervisor {
   ResolverTable resolver_{};
   bool resolver_due_ = false;  // it has changed, and the container's file does not know yet
   pid_t resolver_pid_ = 0;     // who is writing that
+
+  // Another program that is to take this one's place.
+  struct Upgrade {
+    enum class Step : uint8_t {
+      kNone,
+      kVerify,  // a process looks whether its signature is right
+      kCheck,   // it looks, in a process of its own, whether it can go on with the state
+      kQuiet    // nothing more is taken from the link process, until nothing is in flight
+    };
+    Step step = Step::kNone;
+    RequestId request{};  // of this one, or the last
+    pid_t pid = 0;        // of the step's process
+    uint64_t deadline_ms = 0;
+    common::UniqueFd about;  // kCheck: the copy of the state, then what the program says of itself
+    std::array<char, 64> version{};  // likewise, with a NUL
+    // How the last one ended, for who asks again: in the next program it is empty.
+    int failed = 0;
+    std::array<char, 200> why{};
+  };
+  Upgrade upgrade_;
 
   SessionRows sessions_;
   RecentRequests requests_;

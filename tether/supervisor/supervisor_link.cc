@@ -97,6 +97,8 @@ void Supervisor::on_link_death(int status) {
 }
 
 void Supervisor::on_link_readable() {
+  // What it says is the next program's to read.
+  if (upgrade_.step == Upgrade::Step::kQuiet) return watch(link_.get(), 0, Source::kLink);
   for (int i = 0; i < kMessagesPerTurn; ++i) {
     if (!take_link_message()) return;
   }
@@ -172,6 +174,8 @@ void Supervisor::on_link_message(const LinkHeader& header, std::string_view payl
       return on_restart_link(header);
     case LinkType::kStepClock:
       return on_step_clock(header);
+    case LinkType::kUpgrade:
+      return on_upgrade(header, std::move(fd));
     case LinkType::kSshLogin:
       return on_ssh_login(header);
     case LinkType::kSshNews:

@@ -42,7 +42,7 @@ void Supervisor::on_reaped(pid_t pid, int status) {
     resolver_pid_ = 0;
     return update_resolver();
   }
-  if (on_launcher_end(pid)) return;
+  if (on_launcher_end(pid) || on_upgrade_end(pid, status)) return;
   Session* session = sessions_.find_process(pid);
   if (session == nullptr) {
     if (on_helper_end(pid, status) || on_ssh_end(pid)) return;

@@ -69,6 +69,7 @@ void add_container_commands(CLI::App& app, Context& context);
 void add_exec_command(CLI::App& app, Context& context);
 void add_process_commands(CLI::App& app, Context& context);
 void add_update_command(CLI::App& app, Context& context);
+void add_upgrade_command(CLI::App& app, Context& context);
 void add_stats_command(CLI::App& app, Context& context);
 void add_cp_command(CLI::App& app, Context& context);
 void add_debug_command(CLI::App& app, Context& context);

@@ -10,6 +10,7 @@
 #include "vch/machine/machine.h"
 #include "vch/machine/root_disk.h"
 #include "vch/machine/ssh_keys.h"
+#include "vch/machine/upgrade_key.h"
 
 namespace vch {
 namespace {
@@ -110,6 +111,9 @@ Result<Container> create_container(const Context& context, const RunFlags& flags
   ASSIGN_OR_RETURN(auto spec, make_spec(flags, image, config));
   RETURN_IF_ERROR(apply_limits(flags.limits, host_memory(), spec, *config.mutable_resources()));
   describe_ports(spec, security, config);
+  if (!flags.upgrade_key.empty()) {
+    ASSIGN_OR_RETURN(*config.mutable_upgrade_key(), read_public_key(flags.upgrade_key));
+  }
   ASSIGN_OR_RETURN(const uint64_t size,
                    describe_disks(flags.disks, image.config.volumes, spec, config));
   ASSIGN_OR_RETURN(Networks networks, make_networks(flags.network, id));

@@ -80,6 +80,7 @@ int main(int argc, char** argv) {
     vch::add_exec_command(app, context);
     vch::add_process_commands(app, context);
     vch::add_update_command(app, context);
+    vch::add_upgrade_command(app, context);
     vch::add_stats_command(app, context);
     vch::add_cp_command(app, context);
     vch::add_debug_command(app, context);

@@ -94,6 +94,8 @@ void add_create_flags(CLI::App& command, RunFlags& flags) {
       ->allow_extra_args(false);
   command.add_option("--accel", flags.accelerator, "auto, kvm or tcg")->capture_default_str();
   command.add_option("--iso", flags.iso, "The bootstrap ISO");
+  command.add_option("--upgrade-key", flags.upgrade_key,
+                     "Who may `vch upgrade` its agent: a public key on P-256, PEM [its own]");
   command
       .add_option("--link", flags.link,
                   "What carries the control plane: virtio-serial, uart, uart-tcp or vsock")

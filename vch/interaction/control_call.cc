@@ -82,6 +82,9 @@ const char* name_of(const Request& request) {
       return "disconnect a network of";
     case Request::kRestartPolicy:
       return "update";
+    case Request::kUpload:
+    case Request::kUpgrade:
+      return "upgrade";
     case Request::WHAT_NOT_SET:
       break;
   }

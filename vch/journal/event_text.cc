@@ -107,6 +107,25 @@ void describe_volume(const JournalRecord& record, ContainerEvent& event) {
   say("volume", "about");
 }
 
+void describe_upgrade(const JournalRecord& record, ContainerEvent& event) {
+  using protocol::UpgradeNews;
+  const auto say = [&](const char* action, const char* key) {
+    event.action = action;
+    event.attributes = {{key, text_of(record)}};
+  };
+  switch (static_cast<UpgradeNews>(record.value)) {
+    case UpgradeNews::kBegun:
+      return say("upgrade_begin", "agent");
+    case UpgradeNews::kDone:
+      return say("upgrade", "agent");
+    case UpgradeNews::kRefused:
+      return say("upgrade_refuse", "error");
+    case UpgradeNews::kFailed:
+      return say("upgrade_fail", "error");
+  }
+  say("upgrade", "about");
+}
+
 bool of_exec(const JournalRecord& record) {
   return record.session != 0 && record.session != protocol::kPrimarySession;
 }
@@ -188,6 +207,9 @@ std::optional<ContainerEvent> event_of(const JournalRecord& record) {
       break;
     case EventKind::kTrouble:
       describe_trouble(record, event);
+      break;
+    case EventKind::kUpgrade:
+      describe_upgrade(record, event);
       break;
     case EventKind::kVolume:
       describe_volume(record, event);

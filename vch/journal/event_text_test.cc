@@ -57,6 +57,17 @@ TEST(EventText, AForbiddenCallHasItsName) {
             "link_die (exitCode=159, forbiddenCall=60000, image=busybox, name=web)");
 }
 
+TEST(EventText, UpgradesSayWhatBecameOfThem) {
+  EXPECT_EQ(line(record(EventKind::kUpgrade, 0, 1, 0, "1 to 2")),
+            "upgrade_begin (agent=1 to 2, image=busybox, name=web)");
+  EXPECT_EQ(line(record(EventKind::kUpgrade, 0, 2, 0, "2")),
+            "upgrade (agent=2, image=busybox, name=web)");
+  EXPECT_EQ(line(record(EventKind::kUpgrade, 0, 3, 0, "why")),
+            "upgrade_refuse (error=why, image=busybox, name=web)");
+  EXPECT_EQ(line(record(EventKind::kUpgrade, 0, 4, 0, "why")),
+            "upgrade_fail (error=why, image=busybox, name=web)");
+}
+
 TEST(EventText, VolumesSayWhere) {
   EXPECT_EQ(line(record(EventKind::kVolume, 0, 1, 0, "/data")),
             "volume_attach (path=/data, image=busybox, name=web)");

@@ -20,6 +20,7 @@
 #include "vch/machine/container_spec.h"
 #include "vch/machine/disk.h"
 #include "vch/machine/lock.h"
+#include "vch/machine/upgrade_key.h"
 
 namespace vch {
 namespace {
@@ -153,6 +154,12 @@ Result<Container> ContainerStore::create(ContainerSpec spec, protocol::pb::Conta
   std::memcpy(&check_secret, secret.data(), sizeof check_secret);
   config.mutable_journal()->set_check_secret(check_secret);
   config.set_id(spec.id);
+  std::string upgrade_key;
+  if (config.upgrade_key().empty()) {
+    ASSIGN_OR_RETURN(UpgradeKey pair, make_upgrade_key());
+    config.set_upgrade_key(pair.public_der);
+    upgrade_key = std::move(pair.private_pem);
+  }
 
   Container making;
   making.directory = directory_ + "/" + std::string(kUnfinished) + "XXXXXX";
@@ -169,6 +176,9 @@ Result<Container> ContainerStore::create(ContainerSpec spec, protocol::pb::Conta
                                               : link_or_copy(image_disk, image));
   if (spec.root_layer == "disk") {
     RETURN_IF_ERROR(make_ext4_disk(making.file("writable.ext4"), writable_size));
+  }
+  if (!upgrade_key.empty()) {
+    RETURN_IF_ERROR(write_file(making.file(kUpgradeKeyFile), upgrade_key, 0600));
   }
   making.spec = std::move(spec);
   number_volumes(making.spec.volumes);

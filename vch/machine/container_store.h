@@ -10,6 +10,7 @@
 // console.log, console.log.1, qemu.log, qemu.pid   QEMU's
 // machine.lock     held by QEMU for life     shim.lock     held by the shim for life
 // change.lock      held while these files are replaced
+// upgrade.key      upgrade_key.h; none where the operator has given a key
 // link.in, link.out   link_pipe.h     qmp.sock   QEMU's        shim.sock   the shim's (shim/shim.h)
 // vsock.sock, vsock-device.sock, vsock.log   vhost-device-vsock's (vsock_device.h)
 #pragma once
@@ -73,7 +74,8 @@ class ContainerStore {
   explicit ContainerStore(const StateDir& state) : directory_(state.containers()) {}
 
   // Makes the directory with everything in it, or nothing. Fills in id (when empty) and name (when
-  // empty: two words). `config` gets id, name and a fresh link key. EEXIST when the name is taken.
+  // empty: two words). `config` gets id, name, a fresh link key and, where it has
+  // none, a key for upgrades. EEXIST when the name is taken.
   // `image_disk` is linked, or copied for the layer "direct"; the writable disk of the layer "disk"
   // is made by mke2fs, `writable_size` bytes.
   common::Result<Container> create(ContainerSpec spec, protocol::pb::ContainerVm config,
