@@ -10,6 +10,7 @@
 #include "vch/machine/machine.h"
 #include "vch/machine/machine_wait.h"
 #include "vch/machine/remove_container.h"
+#include "vch/migration/migrate.h"
 #include "vch/shim/shim.h"
 
 namespace vch {
@@ -22,10 +23,27 @@ constexpr int kControlTimeoutMs = 10000;
 constexpr uint32_t kDefaultGraceMs = 10000;
 constexpr int kPowerOffMs = 30000;  // behind the command's end
 
+// Whoever moves it here takes away what is left, and it goes on where it is.
+Status refuse_arrival(const Container& incoming, bool force) {
+  if (!force) {
+    return common::make_error(EBUSY, "remove container", incoming.spec.name,
+                              "it is on its way here; `vch rm -f` keeps it from coming");
+  }
+  RETURN_IF_ERROR(kill_machine(incoming));
+  std::printf("%s\n", incoming.spec.name.c_str());
+  return {};
+}
+
 Status remove(const Context& context, const std::string& name, bool force, bool volumes) {
-  ASSIGN_OR_RETURN(const Container container, context.container(name));
-  if (force && machine_running(container)) RETURN_IF_ERROR(kill_machine(container));
   ASSIGN_OR_RETURN(const StateDir state, context.state());
+  const auto found = context.container(name);
+  if (found.has_error()) {
+    const auto incoming = find_incoming(state, name);
+    if (incoming.has_error()) return found.error();
+    return refuse_arrival(*incoming, force);
+  }
+  const Container& container = *found;
+  if (force && machine_running(container)) RETURN_IF_ERROR(kill_machine(container));
   RETURN_IF_ERROR(remove_container(state, container, volumes));
   std::printf("%s\n", name.c_str());
   return {};

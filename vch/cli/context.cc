@@ -9,6 +9,7 @@
 #include <ctime>
 
 #include "vch/cli/table.h"
+#include "vch/migration/migrate.h"
 
 namespace vch {
 namespace {
@@ -31,6 +32,7 @@ common::Result<ImageStore> Context::images() const {
 
 common::Result<ContainerStore> Context::containers() const {
   ASSIGN_OR_RETURN(const StateDir dir, state());
+  settle_migrations(dir, program);
   return ContainerStore(dir);
 }
 

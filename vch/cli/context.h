@@ -25,6 +25,7 @@ struct Context {
 
   common::Result<StateDir> state() const { return open_state_dir(state_directory); }
   common::Result<ImageStore> images() const;
+  // What somebody began to move and did not end is ended first.
   common::Result<ContainerStore> containers() const;
   common::Result<Container> container(const std::string& wanted) const;
 
@@ -73,6 +74,7 @@ void add_upgrade_command(CLI::App& app, Context& context);
 void add_stats_command(CLI::App& app, Context& context);
 void add_cp_command(CLI::App& app, Context& context);
 void add_debug_command(CLI::App& app, Context& context);
+void add_migrate_command(CLI::App& app, Context& context);
 void add_logs_command(CLI::App& app, Context& context);
 void add_events_command(CLI::App& app, Context& context);
 void add_image_commands(CLI::App& app, Context& context);

@@ -5,6 +5,7 @@
 #include "vch/cli/context.h"
 #include "vch/machine/doctor.h"
 #include "vch/machine/machine.h"
+#include "vch/migration/migrate.h"
 #include "vch/secure-link/secure_link.h"
 #include "vch/shim/shim.h"
 
@@ -53,7 +54,10 @@ void add_shim_command(CLI::App& app, Context& context) {
   const auto directory = std::make_shared<std::string>();
   auto* command = app.add_subcommand("shim", "")->group("");  // started by other commands
   command->add_option("DIRECTORY", *directory, "")->required();
-  command->callback([directory, &context] { context.exit_code = shim_main(*directory); });
+  command->callback([directory, &context] {
+    settle_migration_of(*directory, context.program);
+    context.exit_code = shim_main(*directory);
+  });
   // Started by shims.
   app.add_subcommand(kSecureLinkCommand, "")->group("")->callback([&context] {
     context.exit_code = secure_link_main();

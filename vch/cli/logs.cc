@@ -154,6 +154,7 @@ Status follow(const Container& container, Logs& logs, JournalStream& records) {
     if (over) logs.end();
     if (over || enough) return {};
     watch.wait(kLookMs);
+    watch.add(container.directory);  // which is another one behind a migration
   }
 }
 

@@ -84,6 +84,7 @@ int main(int argc, char** argv) {
     vch::add_stats_command(app, context);
     vch::add_cp_command(app, context);
     vch::add_debug_command(app, context);
+    vch::add_migrate_command(app, context);
     vch::add_logs_command(app, context);
     vch::add_events_command(app, context);
     vch::add_image_commands(app, context);

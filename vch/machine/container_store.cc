@@ -93,6 +93,11 @@ void remove_abandoned(const std::string& directory) {
   const auto old = fs::file_time_type::clock::now() - kAbandoned;
   for (const auto& entry : fs::directory_iterator(directory, ignored)) {
     const std::string name = entry.path().filename().string();
+    // Of one that had migrated and is no more.
+    if (entry.is_symlink(ignored) && !fs::exists(entry.path(), ignored)) {
+      fs::remove(entry.path(), ignored);
+      continue;
+    }
     if (!name.starts_with(kUnfinished) && !name.starts_with(kRemoved)) continue;
     if (entry.last_write_time(ignored) > old || is_locked(entry.path().string() + "/machine.lock"))
       continue;
@@ -122,6 +127,21 @@ Result<std::string> choose_name(const std::string& wanted,
   return make_error(EEXIST, "create container", "", "no free name found; give one with --name");
 }
 
+// Where a container that was here lives now; empty: there was none of this name.
+std::string new_home(const std::string& directory, const std::string& wanted) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(directory, ignored)) {
+    const std::string id = entry.path().filename().string();
+    if (!entry.is_symlink(ignored) || !is_id(id)) continue;
+    const fs::path now = fs::canonical(entry.path(), ignored);
+    if (now.empty()) continue;
+    const Container container = read_container(now.string(), id);
+    const bool by_id = !wanted.empty() && id.starts_with(wanted);
+    if (by_id || container.spec.name == wanted) return now.parent_path().parent_path();
+  }
+  return "";
+}
+
 std::string describe_choice(const std::vector<Container>& containers) {
   std::string text;
   for (size_t i = 0; i < std::min(containers.size(), kMostNamed); ++i) {
@@ -132,6 +152,15 @@ std::string describe_choice(const std::vector<Container>& containers) {
 }
 
 }  // namespace
+
+Result<Whereabouts> whereabouts(const Container& container) {
+  std::error_code error;
+  const fs::path now = fs::canonical(container.directory, error);
+  if (error) return make_error(error.value(), "find container", container.spec.name);
+  Whereabouts out{container, StateDir{now.parent_path().parent_path().string()}};
+  out.container.directory = now.string();
+  return out;
+}
 
 Result<protocol::pb::ContainerVm> read_config(const Container& container) {
   ASSIGN_OR_RETURN(const std::string bytes,
@@ -189,7 +218,7 @@ Result<Container> ContainerStore::create(ContainerSpec spec, protocol::pb::Conta
 
 // From here on one creator at a time, for the names' sake.
 Status ContainerStore::publish(Container& making, protocol::pb::ContainerVm config) {
-  ASSIGN_OR_RETURN(const auto names, wait_for_lock(directory_ + "/.lock"));
+  ASSIGN_OR_RETURN(const auto names, lock_names());
   remove_abandoned(directory_);
   ASSIGN_OR_RETURN(const auto others, list());
   ASSIGN_OR_RETURN(making.spec.name, choose_name(making.spec.name, others));
@@ -216,7 +245,9 @@ Result<std::vector<Container>> ContainerStore::list() const {
   for (fs::directory_iterator it(directory_, error), end; !error && it != end;
        it.increment(error)) {
     const std::string id = it->path().filename().string();
-    if (is_id(id)) containers.push_back(read_container(it->path().string(), id));
+    std::error_code ignored;
+    if (is_id(id) && !it->is_symlink(ignored))
+      containers.push_back(read_container(it->path().string(), id));
   }
   if (error) return make_error(error.value(), "list containers", directory_);
   std::sort(containers.begin(), containers.end(), [](const Container& a, const Container& b) {
@@ -226,7 +257,9 @@ Result<std::vector<Container>> ContainerStore::list() const {
 }
 
 Result<Container> ContainerStore::find(const std::string& wanted) const {
-  if (is_id(wanted) && ::access((directory_ + "/" + wanted).c_str(), F_OK) == 0) {
+  struct stat found {};
+  if (is_id(wanted) && ::lstat((directory_ + "/" + wanted).c_str(), &found) == 0 &&
+      S_ISDIR(found.st_mode)) {
     return read_container(directory_ + "/" + wanted, wanted);
   }
   ASSIGN_OR_RETURN(const auto containers, list());
@@ -241,9 +274,23 @@ Result<Container> ContainerStore::find(const std::string& wanted) const {
         EINVAL, "find container", "'" + wanted + "'",
         std::to_string(matching.size()) + " ids begin so, those of " + describe_choice(matching));
   }
+  if (const std::string home = new_home(directory_, wanted); !home.empty()) {
+    return make_error(ENOENT, "find container", "'" + wanted + "'",
+                      "it has moved: `vch --state " + home + "` finds it");
+  }
   return make_error(
       ENOENT, "find container", "'" + wanted + "'",
       containers.empty() ? "there is no container" : "there are " + describe_choice(containers));
+}
+
+Result<common::UniqueFd> ContainerStore::lock_names() const {
+  return wait_for_lock(directory_ + "/.lock");
+}
+
+Status ContainerStore::check_name_is_free(const std::string& name) const {
+  ASSIGN_OR_RETURN(const auto containers, list());
+  const auto chosen = choose_name(name, containers);
+  return chosen.has_error() ? Status(chosen.error()) : Status();
 }
 
 Result<common::UniqueFd> ContainerStore::lock_for_change(const Container& container) {

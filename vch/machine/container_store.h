@@ -13,6 +13,10 @@
 // upgrade.key      upgrade_key.h; none where the operator has given a key
 // link.in, link.out   link_pipe.h     qmp.sock   QEMU's        shim.sock   the shim's (shim/shim.h)
 // vsock.sock, vsock-device.sock, vsock.log   vhost-device-vsock's (vsock_device.h)
+// migration.json, migration.lock   while it migrates (vch/migration)
+//
+// A directory that has migrated leaves a symbolic link to the new one in its place: whoever knows
+// it by its old path, as clients do that are connected, goes on in the new one.
 #pragma once
 
 #include <cstdint>
@@ -66,6 +70,14 @@ struct Container {
 // The image disk's name in the container's directory.
 inline std::string image_file(const ContainerSpec& spec) { return "image." + spec.root_format; }
 
+// The container where it is now, and the state directory that it is in, when it has migrated since
+// `container` was found; else itself. ENOENT when it is gone.
+struct Whereabouts {
+  Container container;
+  StateDir state;
+};
+common::Result<Whereabouts> whereabouts(const Container& container);
+
 // config.pb, parsed.
 common::Result<protocol::pb::ContainerVm> read_config(const Container& container);
 
@@ -80,7 +92,8 @@ class ContainerStore {
   // is made by mke2fs, `writable_size` bytes.
   common::Result<Container> create(ContainerSpec spec, protocol::pb::ContainerVm config,
                                    const std::string& image_disk, uint64_t writable_size);
-  // By name, id, or an id's unique prefix. ENOENT says which names there are no more than needed.
+  // By name, id, or an id's unique prefix. ENOENT says which names there are no more than needed,
+  // or where the container has gone.
   common::Result<Container> find(const std::string& wanted) const;
   // The newest first. One whose container.json cannot be read is there too, its id for a name and
   // the reason for an image.
@@ -91,6 +104,10 @@ class ContainerStore {
   // Replaces config.pb and container.json, each atomically, for the next start. `config` as
   // read_config() gave it, with what was changed.
   static common::Status save(const Container& container, const protocol::pb::ContainerVm& config);
+  // Of creators and migrations one at a time gives a container its name. Waits.
+  common::Result<common::UniqueFd> lock_names() const;
+  // EEXIST when another container has it.
+  common::Status check_name_is_free(const std::string& name) const;
   // Refuses (EBUSY) while the machine lives.
   common::Status remove(const Container& container);
 

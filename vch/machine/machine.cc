@@ -13,6 +13,7 @@
 #include "protocol/config.h"
 #include "vch/machine/container_journal.h"
 #include "vch/machine/journal_past.h"
+#include "vch/machine/launch.h"
 #include "vch/machine/life.h"
 #include "vch/machine/link_pipe.h"
 #include "vch/machine/link_tcp.h"
@@ -105,9 +106,10 @@ Status ask_to_quit(const Container& container) {
 }
 
 // QEMU greets before it has made its devices, but answers its first command after.
-Status wait_until_up(UniqueFd monitor) {
+Result<Qmp> wait_until_up(UniqueFd monitor) {
   ASSIGN_OR_RETURN(Qmp qmp, Qmp::greet(std::move(monitor), kStartTimeoutMs));
-  return qmp.execute("qmp_capabilities", kStartTimeoutMs);
+  RETURN_IF_ERROR(qmp.execute("qmp_capabilities", kStartTimeoutMs));
+  return qmp;
 }
 
 }  // namespace
@@ -180,9 +182,9 @@ static Status add_vsock(const Container& container, int machine_lock, QemuInputs
 }
 
 // Why QEMU could not be executed; with a companion that ended, its words.
-static Status spawn(const Container& container, const QemuInputs& inputs, const Log& log,
-                    const std::vector<UniqueFd>& inherited, std::optional<Companion>& companion) {
-  const auto command = qemu_command(container.spec, inputs);
+static Status spawn(const Container& container, const std::vector<std::string>& command,
+                    const Log& log, const std::vector<UniqueFd>& inherited,
+                    std::optional<Companion>& companion) {
   if (!companion) return spawn_qemu(command, container.directory, log.fd.get(), inherited);
   ASSIGN_OR_RETURN(const Log its_log, open_log(container, "vsock.log"));
   companion->log = its_log.fd.get();
@@ -191,6 +193,38 @@ static Status spawn(const Container& container, const QemuInputs& inputs, const 
   if (spawned.has_value() || spawned.error().code != std::errc::no_child_process) return spawned;
   return make_error(0, "start", container.spec.name,
                     companion->argv[0] + ": " + last_words(its_log, companion->argv[0]));
+}
+
+Result<MonitorSockets> make_monitor(const Container& container) {
+  MonitorSockets sockets;
+  ASSIGN_OR_RETURN(sockets.listening, listen_unix(container.directory, "qmp.sock"));
+  // Queued until QEMU serves its monitor, and reset should QEMU end before.
+  ASSIGN_OR_RETURN(sockets.client, connect_unix(container.directory, "qmp.sock"));
+  return sockets;
+}
+
+Result<Qmp> launch_qemu(const Container& container, const std::vector<std::string>& command,
+                        std::vector<UniqueFd> inherited, MonitorSockets monitor,
+                        std::optional<Companion> companion) {
+  inherited.push_back(std::move(monitor.listening));
+  ASSIGN_OR_RETURN(const Log log, open_log(container, "qemu.log"));
+  const Status spawned = spawn(container, command, log, inherited, companion);
+  inherited.clear();  // QEMU's alone from here on.
+  if (spawned.has_error()) {
+    // What said so ends now, and the caller may want to remove the container.
+    (void)wait_for_machine_end(container, kKillTimeoutMs);
+    return spawned.error();
+  }
+  auto up = wait_until_up(std::move(monitor.client));
+  if (up.has_value()) return up;
+  const bool hangs = up.error().code == std::errc::timed_out;
+  if (hangs) kill_holder(container);
+  // Its sockets close before its locks do, and the caller may want to remove the container.
+  (void)wait_for_machine_end(container, kKillTimeoutMs);
+  if (hangs) {
+    return make_error(ETIMEDOUT, "start", container.spec.name, "QEMU did not come up within 60 s");
+  }
+  return make_error(0, "start", container.spec.name, "QEMU: " + last_words(log, kQemu));
 }
 
 // The file that QEMU gives to the agent: the container's own, or one for this life. A message
@@ -244,29 +278,12 @@ Status start_machine(const Container& container, const StateDir& state, bool kvm
     RETURN_IF_ERROR(make_link_pipe(container));
   }
   RETURN_IF_ERROR(begin_life(container, inputs));
-  ASSIGN_OR_RETURN(auto listening, listen_unix(container.directory, "qmp.sock"));
-  // Queued until QEMU serves its monitor, and reset should QEMU end before.
-  ASSIGN_OR_RETURN(auto monitor, connect_unix(container.directory, "qmp.sock"));
-  inputs.qmp_socket = listening.get();
-  inherited.push_back(std::move(listening));
-  ASSIGN_OR_RETURN(const Log log, open_log(container, "qemu.log"));
-  const Status spawned = spawn(container, inputs, log, inherited, companion);
-  inherited.clear();  // QEMU's alone from here on.
-  if (spawned.has_error()) {
-    // What said so ends now, and the caller may want to remove the container.
-    (void)wait_for_machine_end(container, kKillTimeoutMs);
-    return spawned;
-  }
-  const Status up = wait_until_up(std::move(monitor));
-  if (up.has_value()) return {};
-  const bool hangs = up.error().code == std::errc::timed_out;
-  if (hangs) kill_holder(container);
-  // Its sockets close before its locks do, and the caller may want to remove the container.
-  (void)wait_for_machine_end(container, kKillTimeoutMs);
-  if (hangs) {
-    return make_error(ETIMEDOUT, "start", name, "QEMU did not come up within 60 s");
-  }
-  return make_error(0, "start", name, "QEMU: " + last_words(log, kQemu));
+  ASSIGN_OR_RETURN(auto monitor, make_monitor(container));
+  inputs.qmp_socket = monitor.listening.get();
+  const auto command = qemu_command(container.spec, inputs);
+  ASSIGN_OR_RETURN(const Qmp qmp, launch_qemu(container, command, std::move(inherited),
+                                              std::move(monitor), std::move(companion)));
+  return {};
 }
 
 uint64_t host_memory() {
@@ -287,6 +304,12 @@ Status kill_machine(const Container& container) {
   }
   kill_holder(container);
   return wait_for_machine_end(container, kKillTimeoutMs);
+}
+
+Status end_succeeded_qemu(const Container& container) {
+  kill_holder(container);
+  if (wait_for_machine_end(container, kQuitTimeoutMs).has_value()) return {};
+  return kill_machine(container);  // Its pid file may be lost.
 }
 
 std::optional<int> machine_pid(const Container& container) {

@@ -24,6 +24,11 @@ Status redirect(const Container& container, const char* id, const std::string& f
   ASSIGN_OR_RETURN(auto socket, connect_unix(container.directory, "qmp.sock"));
   ASSIGN_OR_RETURN(Qmp qmp, Qmp::greet(std::move(socket), kTimeoutMs));
   RETURN_IF_ERROR(qmp.execute("qmp_capabilities", kTimeoutMs));
+  // Not before: whoever begins to migrate it comes to this monitor, which has one client at a time,
+  // between making the file and looking which one the journal's is.
+  if (file != kSuspension && ::access(container.file(kMigrationRecord).c_str(), F_OK) == 0) {
+    return common::make_error(EBUSY, "begin", file, "the machine migrates");
+  }
   const Json backend = {{"type", "file"}, {"data", {{"out", file}, {"append", true}}}};
   return qmp.execute("chardev-change", kTimeoutMs, Json{{"id", id}, {"backend", backend}}.dump());
 }

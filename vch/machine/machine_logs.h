@@ -9,7 +9,13 @@
 
 namespace vch {
 
+// While there is this file in the container's directory its journal stays in one file: the QEMU
+// that the machine migrates to (vch/migration) has that one open, and cannot be told of another
+// while its machine stands still.
+inline constexpr const char* kMigrationRecord = "migration.json";
+
 // The journal goes on in the file behind `newest`. Blocks for QEMU's answer, a second at most.
+// EBUSY while it migrates.
 common::Status rotate_journal(const Container& container, uint64_t newest);
 // There is no room for the journal, and QEMU would try to write again and again: what it has to
 // write goes to a FIFO, "journal.full", whose read end is given and must be kept, and never read,

@@ -1,10 +1,28 @@
 #include "vch/machine/remove_container.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "vch/machine/volume_store.h"
 
 namespace vch {
 
+namespace {
+
+bool has_migrated(const Container& container) {
+  struct stat found {};
+  return ::lstat(container.directory.c_str(), &found) == 0 && S_ISLNK(found.st_mode);
+}
+
+}  // namespace
+
 common::Status remove_container(const StateDir& state, const Container& container, bool volumes) {
+  if (has_migrated(container)) {
+    ASSIGN_OR_RETURN(const Whereabouts now, whereabouts(container));
+    RETURN_IF_ERROR(remove_container(now.state, now.container, volumes));
+    ::unlink(container.directory.c_str());
+    return {};
+  }
   RETURN_IF_ERROR(ContainerStore(state).remove(container));
   if (!volumes) return {};
   VolumeStore store(state);

@@ -7,8 +7,8 @@
 
 namespace vch {
 
-// As ContainerStore::remove(); `volumes`: its anonymous volumes go as well, unless another
-// container names them by now.
+// As ContainerStore::remove(), also of one that has migrated since it was found; `volumes`: its
+// anonymous volumes go as well, unless another container names them by now.
 common::Status remove_container(const StateDir& state, const Container& container, bool volumes);
 
 }  // namespace vch

@@ -10,11 +10,19 @@ std::string user_netdev(const std::string& id, uint32_t subnet,
   const UserNetwork user(subnet);
   std::string netdev = "user,id=" + id + ",net=" + user.network + ",ipv6-net=" + user.network6;
   for (const PublishedPort& port : ports) {
-    netdev += std::string(",hostfwd=") + (port.udp ? "udp:" : "tcp:") + port.host_address + ":" +
-              std::to_string(port.host_port) + "-:" + std::to_string(port.port);
+    netdev += ",hostfwd=" + forward_rule(port);
   }
   return netdev;
 }
+
+}  // namespace
+
+std::string forward_rule(const PublishedPort& port) {
+  return (port.udp ? "udp:" : "tcp:") + port.host_address + ":" + std::to_string(port.host_port) +
+         "-:" + std::to_string(port.port);
+}
+
+namespace {
 
 std::string digits_of(const std::string& mac) {
   std::string digits;

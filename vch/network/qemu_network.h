@@ -14,6 +14,9 @@ std::vector<std::string> qemu_network(const std::vector<NetworkAttachment>& atta
                                       const std::vector<PublishedPort>& ports,
                                       const std::vector<int>& taps);
 
+// How QEMU is told of a port: "tcp:127.0.0.1:8080-:80".
+std::string forward_rule(const PublishedPort& port);
+
 // What QEMU calls the two halves of one. By the MAC, which stays when others come and go.
 std::string netdev_id(const NetworkAttachment& attachment);
 std::string nic_id(const NetworkAttachment& attachment);

@@ -84,7 +84,8 @@ bool LogKeeper::keep_journal() {
   if (suspended_) return true;
   if (end->offset < container_.spec.journal_max_size) return true;
   if (const auto done = rotate_journal(container_, end->file); done.has_error()) {
-    return complain(done.error());
+    // It grows until the machine has migrated.
+    return done.error().code != std::errc::device_or_resource_busy && complain(done.error());
   }
   const auto pruned = prune_journal(container_, container_.spec.journal_max_files);
   return pruned.has_error() ? complain(pruned.error()) : true;

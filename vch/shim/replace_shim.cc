@@ -1,9 +1,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/io.h"
+#include "vch/machine/lock.h"
 #include "vch/shim/shim.h"
 
 namespace vch {
@@ -11,11 +13,14 @@ namespace {
 
 using common::errno_error;
 using common::make_error;
+using common::Result;
 using common::Status;
 using common::UniqueFd;
 
 constexpr int kPatienceMs = 5000;  // before it is killed
 constexpr size_t kMaxName = 32;
+constexpr int kMostAttempts = 1000;
+constexpr long kPauseNs = 2000000;
 
 // The pid comes from a file: the descriptor pins the process first, then it is looked at.
 bool is_shim(int pid) {
@@ -32,9 +37,9 @@ Status wait_for_end_of(const UniqueFd& process, int timeout_ms) {
 
 }  // namespace
 
-Status replace_shim(const Container& container, const std::string& program) {
+static Status end_shim(const Container& container) {
   const auto pid = shim_pid(container);
-  if (!pid) return ensure_shim(container, program);
+  if (!pid) return {};
   const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, *pid, 0)));
   // One that has ended meanwhile needs no replacement but a successor.
   if (process && is_shim(*pid) && shim_pid(container) == pid) {
@@ -46,7 +51,26 @@ Status replace_shim(const Container& container, const std::string& program) {
       if (wait_for_end_of(process, kPatienceMs).has_value()) break;
     }
   }
+  return {};
+}
+
+Status replace_shim(const Container& container, const std::string& program) {
+  RETURN_IF_ERROR(end_shim(container));
   return ensure_shim(container, program);
+}
+
+Result<UniqueFd> hold_shim_off(const Container& container) {
+  for (int attempt = 0;; ++attempt) {
+    RETURN_IF_ERROR(end_shim(container));
+    auto lock = take_lock(container.file("shim.lock"));
+    if (lock.has_value() || lock.error().code != std::errc::operation_would_block) return lock;
+    // Somebody has started another, which has not said yet who it is.
+    if (attempt == kMostAttempts) {
+      return make_error(EBUSY, "end the shim of", container.spec.name, "another starts each time");
+    }
+    const timespec pause{0, kPauseNs};
+    ::nanosleep(&pause, nullptr);
+  }
 }
 
 }  // namespace vch

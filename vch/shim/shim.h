@@ -31,6 +31,9 @@ common::Status ensure_shim(const Container& container, const std::string& progra
 // Ends the shim if there is one, and starts another: how a new `program` comes into its place.
 // Those who are connected come back by themselves. Blocks for as long as a shim may take to end.
 common::Status replace_shim(const Container& container, const std::string& program);
+// Ends the shim if there is one, and keeps others from coming up while what it gives is held. Who
+// is connected comes back once it is not. EBUSY after some seconds of others that start.
+common::Result<common::UniqueFd> hold_shim_off(const Container& container);
 // The shim's pid while it runs, for display only.
 std::optional<int> shim_pid(const Container& container);
 

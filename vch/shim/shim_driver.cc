@@ -128,7 +128,8 @@ Status serve(const std::string& directory) {
 
 int shim_main(const std::string& container_directory) {
   try {
-    const Status served = serve(container_directory);
+    // Clients may know it by where it was before it migrated.
+    const Status served = serve(std::filesystem::canonical(container_directory));
     if (served.has_value()) return 0;
     std::fprintf(stderr, "vch shim: %s\n", served.error().message().c_str());
   } catch (const std::exception& e) {

@@ -144,10 +144,11 @@ Status make_blocking(const UniqueFd& fd) {
 }  // namespace
 
 Result<UniqueFd> connect_shim(const Container& container, const std::string& program) {
-  ASSIGN_OR_RETURN(const UniqueFd directory, open_directory(container.directory));
   const off_t log_start = log_size(container);
   long wait_ns = 1000000;
   for (int starts = 0;;) {
+    // Each time anew: a migration puts another in its place.
+    ASSIGN_OR_RETURN(const UniqueFd directory, open_directory(container.directory));
     if (auto fd = connect_in(directory, "shim.sock"); fd.has_value()) {
       RETURN_IF_ERROR(make_blocking(*fd));
       return fd;
