@@ -20,7 +20,7 @@ namespace {
 constexpr size_t kDiskUnit = size_t{1} << 20U;
 // A match costs the kernel some 40 instructions, a literal of one byte half an instruction and the
 // loader two and a half.
-constexpr size_t kLeastMatch = 16;
+constexpr size_t kLeastMatch = 18;
 
 common::Result<std::string> read_loader(const std::string& path, const std::string& package) {
   auto bytes = common::read_file(path, kMaxTextBytes);

@@ -107,7 +107,7 @@ size_t Core::write_through(Stream& stream, std::span<const std::byte> bytes) {
 
 bool Core::may_write_through(const Stream& stream) const {
   const auto traffic = static_cast<size_t>(stream.traffic);
-  if (!up_ || check_ || rate_ > 0 || flight_.unsent_bytes() >= batch()) return false;
+  if (!up_ || check_ || paced() || flight_.unsent_bytes() >= batch()) return false;
   if (stream.state != State::kOpen || stream.send_accept || stream.pending() > 0) return false;
   if (stream.sent >= stream.credit || budget_[traffic] <= 0 || !has_place(traffic)) return false;
   if (!farewells_.empty() || !control_.empty()) return false;

@@ -140,6 +140,9 @@ class Core {
   std::span<const std::byte> finish_partial(std::span<const std::byte> bytes, Time now);
   std::span<const std::byte> parse(std::span<const std::byte> bytes, Time now);
   Time patience() const;
+  Time first_wait() const;
+  Time longest_wait() const;
+  Time idle() const;
   void watch_partial(Time now);
   void peek(Time now);
   void on_frame(const FrameHeader& header, std::span<const std::byte> payload, Time now);
@@ -169,6 +172,7 @@ class Core {
   bool frame_data(Time now);
   void frame_fin(Stream& stream);
   std::span<std::byte> add_data(Stream& stream, size_t size);
+  bool paced() const { return rate_ > 0 || line_.nested; }
   bool has_place(size_t traffic) const;
   Stream* pick_stream();
   Stream* first_ready(size_t traffic);
@@ -197,7 +201,10 @@ class Core {
   std::vector<std::byte> hello3_;
   std::optional<Time> hello_deadline_;
   Time hello_wait_{}, called_at_{}, established_at_{};
+  Time begun_at_{};    // when this attempt, or the answers to the other's, began
+  Time hello_took_{};  // until the last one was over: what was said in it may be under way so long
   unsigned hello_tries_ = 0;
+  bool answered_ = false;      // guest: a HELLO3 to our latest HELLO2 still counts
   unsigned stale_points_ = 0;  // resume points that the session had left behind, one after another
   Trouble trouble_ = Trouble::kNoAnswer;
   std::optional<Nonce> established_;  // guest: of the host's HELLO1 that led to the current secrets

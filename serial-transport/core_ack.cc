@@ -21,6 +21,9 @@ void Core::note(const detail::Flight::Findings& findings) {
   frame_limit_ = std::min(frame_limit_ + kGrowth * findings.clean, kMaxCheckedPayload);
 }
 
+// Who is slow to answer is no sign of anything by that.
+Time Core::idle() const { return std::max(kIdle, 2 * std::max(flight_.round_trip(), hello_took_)); }
+
 std::optional<Time> Core::next_deadline() const {
   if (!link_) return std::nullopt;
   std::optional<Time> next = hello_deadline_;
@@ -29,7 +32,7 @@ std::optional<Time> Core::next_deadline() const {
   if (!up_) return next;
   if (const auto late = flight_.next_deadline()) consider(*late);
   if (ack_by_) consider(*ack_by_);
-  consider(heard_or_asked_ + kIdle);
+  if (!line_.nested) consider(heard_or_asked_ + idle());
   return next;
 }
 
@@ -43,7 +46,8 @@ void Core::on_tick(Time now) {
     ack_by_.reset();
     ack_due_ = true;
   }
-  if (now < heard_or_asked_ + kIdle) return;
+  // Whether the other end is there is for the connection around it to know.
+  if (line_.nested || now < heard_or_asked_ + idle()) return;
   heard_or_asked_ = now;
   heartbeat_due_ = true;
   // Silence: perhaps our last HELLO was lost and we talk past each other. A new one disturbs

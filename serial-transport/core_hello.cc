@@ -8,6 +8,9 @@ namespace serial_transport {
 namespace {
 constexpr Time kFirstWait = std::chrono::milliseconds(100);
 constexpr Time kLongestWait = std::chrono::seconds(1);
+// Where nothing gets lost, what has no answer is under way, perhaps for long.
+constexpr Time kFirstWaitNested = std::chrono::seconds(4);
+constexpr Time kLongestWaitNested = std::chrono::seconds(16);
 constexpr unsigned kAnswers = 3;  // HELLO2s without an effect before a guest gives the caller up
 // A guest that asks for a call is called at once, but no more often than this, since its request
 // proves nothing.
@@ -30,19 +33,24 @@ Hello1 Core::my_hello1() const {
   return hello;
 }
 
+Time Core::first_wait() const { return line_.nested ? kFirstWaitNested : kFirstWait; }
+Time Core::longest_wait() const { return line_.nested ? kLongestWaitNested : kLongestWait; }
+
 // The host calls and the guest answers; a guest's own HELLO1 only asks the host to call.
 void Core::begin_hello(Time now) {
   mine_ = my_hello1();
   other_.reset();
+  answered_ = false;
   attempting_ = true;
   send_hello2_ = send_hello3_ = false;
   hello_tries_ = 0;
+  begun_at_ = now;
+  hello_wait_ = first_wait();
   call_again(now);
 }
 
 void Core::call_again(Time now) {
   send_hello1_ = true;
-  hello_wait_ = kFirstWait;
   hello_deadline_ = now + hello_wait_;
 }
 
@@ -66,15 +74,15 @@ void Core::on_link_down() {
 
 void Core::on_hello_deadline(Time now) {
   const bool guest = options_.role == Role::kGuest;
-  if (guest && other_ && ++hello_tries_ >= kAnswers) other_.reset();
-  if (guest && up_ && !other_) {  // The caller never proved itself; the session stands.
+  const bool answers = guest && answered_ && ++hello_tries_ < kAnswers;
+  if (guest && up_ && !answers) {  // The caller has not proved itself; the session stands.
     attempting_ = false;
     hello_deadline_.reset();
     return;
   }
-  send_hello2_ = guest && other_.has_value();
+  send_hello2_ |= answers;  // one may wait for the line, to a call that has just come
   send_hello1_ = !send_hello2_;
-  hello_wait_ = std::min(hello_wait_ * 2, kLongestWait);
+  hello_wait_ = std::min(hello_wait_ * 2, longest_wait());
   hello_deadline_ = now + hello_wait_;
 }
 
@@ -90,7 +98,8 @@ void Core::on_hello1(std::span<const std::byte> payload, Time now) {
   }
   if (options_.role == Role::kGuest) return answer(*hello, now);
   if (!attempting_) {
-    if (!up_ || now >= established_at_ + kBetweenSessions) begin_hello(now);
+    const Time late = std::max(kBetweenSessions, 2 * hello_took_);
+    if (!up_ || now >= established_at_ + late) begin_hello(now);
   } else if (now >= called_at_ + kBetweenCalls) {
     call_again(now);  // the guest has only now come to listen
   }
@@ -101,17 +110,20 @@ void Core::answer(const Hello1& host, Time now) {
   if (up_ && established_ == host.nonce) return;
   const bool repeated =
       other_ && other_->nonce == host.nonce && other_->incarnation == host.incarnation;
+  // The answer is repeated in its own time: one for each call would be the end of a slow line.
+  if (repeated && hello_deadline_ && hello_tries_ < kAnswers) return;
   if (!repeated) {
     other_ = host;
     mine_ = my_hello1();
+    answered_ = true;
     hello_tries_ = 0;
-    hello_wait_ = kFirstWait;
-    hello_deadline_ = now + hello_wait_;
+    begun_at_ = now;
+    hello_wait_ = first_wait();
   }
+  hello_deadline_ = now + (repeated ? longest_wait() : hello_wait_);
   send_hello2_ = true;
   send_hello1_ = false;
   attempting_ = true;
-  if (!hello_deadline_) hello_deadline_ = now + kLongestWait;
 }
 
 HelloProof Core::my_statement() const {
@@ -159,7 +171,7 @@ void Core::on_hello2(std::span<const std::byte> payload, Time now) {
 }
 
 void Core::on_hello3(std::span<const std::byte> payload, Time now) {
-  if (options_.role != Role::kGuest || !other_ || !attempting_) return;
+  if (options_.role != Role::kGuest || !other_ || !answered_) return;
   const auto message = decode_proof(payload);
   if (!message) return;
   if (!check_proof(payload, 3, options_.key, *other_, mine_)) {
@@ -184,7 +196,8 @@ void Core::establish(const Hello1& host, const Hello1& guest, const HelloProof& 
   in_secret_ = frame_secret(options_.key, is_host ? Role::kGuest : Role::kHost, host, guest);
   ++establishments_;
   established_at_ = heard_or_asked_ = now;
-  attempting_ = false;
+  hello_took_ = now - begun_at_;
+  attempting_ = answered_ = false;
   send_hello1_ = send_hello2_ = false;
   hello_deadline_.reset();
   stale_points_ = 0;
@@ -209,7 +222,7 @@ void Core::agree_on_line(const Hello1& host, const Hello1& guest) {
   rate_ = std::min(host.bytes_per_second, guest.bytes_per_second);
   if (rate_ == 0) rate_ = std::max(host.bytes_per_second, guest.bytes_per_second);
   const Time least = options_.least_retransmission_time;
-  flight_.set_line(check ? std::min(kLeastWhereLost, least) : least, rate_);
+  flight_.set_line(check ? std::min(kLeastWhereLost, least) : least, rate_, line_.nested);
 }
 
 void Core::forget_session() {

@@ -14,6 +14,8 @@ constexpr std::array<int64_t, 3> kShares = {128 * 1024, 64 * 1024, 32 * 1024};
 // urgent, and the very last for frames that carry no data.
 constexpr std::array<uint32_t, 3> kFrames = {62, 58, 50};
 constexpr std::array<size_t, 3> kBytes = {304 * 1024, 280 * 1024, 256 * 1024};
+// Of what may be under way on a line that may be slow, in quarters.
+constexpr std::array<size_t, 3> kWindowShares = {6, 5, 4};
 // Frames without data go on top of that.
 static_assert(kBytes[0] + kMaxFrame + 64 * frame_size(6 + 255) <= detail::Flight::kMostBytes);
 
@@ -55,7 +57,7 @@ std::span<const std::byte> Core::output(Time now) { return next_output(batch(), 
 // What may be taken at once. On a slow line a frame at a time: whatever comes up meanwhile may be
 // more urgent.
 size_t Core::batch() const {
-  if (rate_ > 0) return 1;
+  if (paced()) return 1;
   return check_ ? kSmallBatch : kBatch;
 }
 
@@ -144,7 +146,9 @@ bool Core::frame_control_of(Stream& stream) {
 }
 
 bool Core::has_place(size_t traffic) const {
-  return flight_.frames() < kFrames[traffic] && flight_.bytes() < kBytes[traffic];
+  size_t most = kBytes[traffic];
+  if (paced()) most = std::min(most, flight_.window() * kWindowShares[traffic] / 4);
+  return flight_.frames() < kFrames[traffic] && flight_.bytes() < most;
 }
 
 // The connections of a class take turns; places of those that are blocked are given up.
@@ -184,7 +188,8 @@ bool Core::frame_data(Time now) {
     return true;
   }
   if (stream->interactive) interactive_at_ = now;
-  const size_t limit = somebody_types(now) ? std::min(slice(), frame_limit_) : frame_limit_;
+  size_t limit = somebody_types(now) ? std::min(slice(), frame_limit_) : frame_limit_;
+  if (paced()) limit = std::min(limit, flight_.window() / 2);
   const size_t size =
       std::min({stream->pending(), limit, static_cast<size_t>(stream->credit - stream->sent)});
   stream->queue.pop(add_data(*stream, size));

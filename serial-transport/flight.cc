@@ -7,16 +7,22 @@ namespace serial_transport::detail {
 namespace {
 
 constexpr unsigned kLongestBackOff = 5;  // doublings
+constexpr size_t kFirstWindow = 4096;
+// Frames of a few hundred bytes, so that one is on its way while another's acknowledgement is.
+constexpr size_t kLeastWindow = 1024;
+// What a frame waits for beside the line's own time before there is too much under way.
+constexpr Time kMostWaiting = std::chrono::milliseconds(300);
 constexpr uint64_t kOvertaken = 3;  // a transmission so much later has arrived: this one is lost
 
 }  // namespace
 
 Flight::Flight(Time least_retransmission_time)
-    : least_(least_retransmission_time), ring_(new std::byte[kRing]) {}
+    : least_(least_retransmission_time), ring_(new std::byte[kRing]), window_(kFirstWindow) {}
 
-void Flight::set_line(Time least_retransmission_time, uint32_t bytes_per_second) {
+void Flight::set_line(Time least_retransmission_time, uint32_t bytes_per_second, bool lossless) {
   least_ = least_retransmission_time;
   rate_ = bytes_per_second;
+  lossless_ = lossless;
 }
 
 std::span<std::byte> Flight::add(FrameType type, ConnectionId connection, size_t payload) {
@@ -110,6 +116,18 @@ void Flight::acknowledge(Slot& slot, Time now, Findings& findings) {
   back_off_ = 0;
   ++findings.clean;
   measure(round_trip);
+  adapt(slot.size(), round_trip, now);
+}
+
+// Once for each round trip: what was under way before says the same again.
+void Flight::adapt(size_t size, Time round_trip, Time now) {
+  if (round_trip > shortest_ + kMostWaiting) {
+    if (now < shrunk_at_ + *smoothed_) return;
+    shrunk_at_ = now;
+    window_ = std::max(window_ * 7 / 10, kLeastWindow);
+  } else if (bytes_ >= window_ / 2) {
+    window_ = std::min(window_ + size, kMostBytes);
+  }
 }
 
 void Flight::measure(Time sample) {
@@ -146,30 +164,42 @@ Time Flight::retransmission_time() const {
 // Something later has arrived, though little later: lost, unless it only takes its time.
 Time Flight::overtaken_patience() const { return smoothed_.value_or(least_) * 5 / 4; }
 
+// When, if nothing more is heard; nothing: that is known already, or is to be told from what
+// becomes of the first. Where nothing comes back the first alone is sent again: all of them would
+// keep a line busy for ever that is only slow, and slower than anybody knew. `first`: no frame
+// without an acknowledgement has been asked about before.
+std::optional<Time> Flight::counts_as_lost(const Slot& waiting, bool& first) const {
+  const bool overtaken = waiting.sent_as < newest_;
+  const bool counts = overtaken || std::exchange(first, false);
+  if (waiting.resend || !counts) return std::nullopt;
+  return waiting.sent_at + (overtaken ? overtaken_patience() : retransmission_time());
+}
+
 std::optional<Time> Flight::next_deadline() const {
   std::optional<Time> next;
-  const Time patience = retransmission_time();
+  if (lossless_) return next;
+  bool first = true;
   for (uint32_t s = oldest_; s != unsent_; ++s) {
     const Slot& waiting = slot(s);
-    if (waiting.acked || waiting.resend) continue;
-    const bool overtaken = waiting.sent_as < newest_;
-    const Time when = waiting.sent_at + (overtaken ? overtaken_patience() : patience);
-    next = next ? std::min(*next, when) : when;
+    if (waiting.acked) continue;
+    const auto when = counts_as_lost(waiting, first);
+    if (when) next = next ? std::min(*next, *when) : *when;
   }
   return next;
 }
 
 Flight::Findings Flight::on_tick(Time now) {
   Findings findings;
-  const Time patience = retransmission_time();
+  if (lossless_) return findings;
   bool in_the_dark = false;
+  bool first = true;
   for (uint32_t s = oldest_; s != unsent_; ++s) {
     Slot& waiting = slot(s);
-    if (waiting.acked || waiting.resend) continue;
-    const bool overtaken = waiting.sent_as < newest_;
-    if (now < waiting.sent_at + (overtaken ? overtaken_patience() : patience)) continue;
+    if (waiting.acked) continue;
+    const auto when = counts_as_lost(waiting, first);
+    if (!when || now < *when) continue;
     mark_lost(waiting, findings);
-    in_the_dark |= !overtaken;
+    in_the_dark |= waiting.sent_as >= newest_;
   }
   if (in_the_dark) back_off_ = std::min(back_off_ + 1, kLongestBackOff);
   return findings;
@@ -184,6 +214,7 @@ void Flight::resume(uint32_t expected) {
     if (slot(s).resend) ++resends_;
   }
   back_off_ = 0;
+  window_ = std::min(window_, kFirstWindow);
 }
 
 void Flight::clear() {
@@ -194,6 +225,7 @@ void Flight::clear() {
   transmissions_ = 0;
   smoothed_.reset();
   variation_ = {};
+  window_ = kFirstWindow;
 }
 
 }  // namespace serial_transport::detail

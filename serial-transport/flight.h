@@ -46,9 +46,15 @@ class Flight {
   Findings on_acks(uint32_t ack, uint64_t bitmap, Time now);
   Findings on_tick(Time now);
   std::optional<Time> next_deadline() const;
+  // How many bytes may be under way, so that what comes up later does not wait long behind them:
+  // follows the round trips, whatever the line may hold.
+  size_t window() const { return window_; }
+  // What it takes until a frame is known to have arrived; 0: none is yet.
+  Time round_trip() const { return smoothed_.value_or(Time{}); }
   // How soon at the earliest a frame counts as lost because nothing was heard; on a line whose
-  // speed is known (else 0) the time that everything under way takes is added.
-  void set_line(Time least_retransmission_time, uint32_t bytes_per_second);
+  // speed is known (else 0) the time that everything under way takes is added. `lossless`: no frame
+  // ever counts as lost; what a link has swallowed that ended, resume() sends again.
+  void set_line(Time least_retransmission_time, uint32_t bytes_per_second, bool lossless = false);
 
   // Could the peer expect this frame next?
   bool possible(uint32_t expected) const { return expected - oldest_ <= unsent_ - oldest_; }
@@ -73,13 +79,16 @@ class Flight {
   std::span<const std::byte> emit_again(const FrameHeader& acks, uint32_t secret, Time now);
   void acknowledge(Slot& slot, Time now, Findings& findings);
   Time overtaken_patience() const;
+  std::optional<Time> counts_as_lost(const Slot& waiting, bool& first) const;
   void measure(Time sample);
+  void adapt(size_t size, Time round_trip, Time now);
   void mark_lost(Slot& slot, Findings& findings);
   void release();
   Time retransmission_time() const;
 
   Time least_;
   uint32_t rate_ = 0;
+  bool lossless_ = false;
   std::unique_ptr<std::byte[]> ring_;
   size_t write_ = 0;
   std::array<Slot, kFrames> slots_;
@@ -92,6 +101,8 @@ class Flight {
   Time shortest_{};  // round trip
   Time variation_{};
   unsigned back_off_ = 0;
+  size_t window_;
+  Time shrunk_at_{};
 };
 
 }  // namespace serial_transport::detail

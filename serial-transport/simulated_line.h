@@ -28,7 +28,7 @@ class SimulatedLine {
 
   void connect(SimulatedEnd& a, SimulatedEnd& b) {
     ends_ = {&a, &b};
-    for (SimulatedEnd* end : ends_) end->core->on_link_up(now);
+    for (SimulatedEnd* end : ends_) end->core->on_link_up(now, traits);
     free_at_ = {now, now};
     up_ = true;
   }
@@ -92,10 +92,13 @@ class SimulatedLine {
   Weather weather;
   uint64_t frames = 0;
   uint64_t bytes_per_second = 10'000'000;
+  // How much it takes beyond what it can pass on, without a word, in time; and what the ends know.
+  Time swallows{};
+  LineTraits traits;
 
  private:
   void pull(size_t from) {
-    if (!up_ || free_at_[from] > now) return;
+    if (!up_ || free_at_[from] > now + swallows) return;
     out_.resize(Core::largest_frame());
     const size_t size = ends_[from]->core->to_send(out_, now);
     free_at_[from] = std::max(free_at_[from], now);

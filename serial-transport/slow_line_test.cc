@@ -3,6 +3,7 @@
 
 #include "serial-transport/endpoint_fixture.h"
 #include "serial-transport/frame.h"
+#include "serial-transport/simulated_line.h"
 
 namespace serial_transport {
 namespace {
@@ -114,6 +115,49 @@ TEST_F(SlowLineTest, WhileNobodyTypesTheLinksQueueIsBoundedToo) {
     EXPECT_LE(queue, 11520 / 4 + 1056);
   }
 }
+
+// A UART of a machine on a busy host, behind a socket that takes whatever it is given; or what such
+// a line is to a transport within another connection.
+class SwallowingLineTest : public testing::TestWithParam<LineTraits> {
+ protected:
+  SwallowingLineTest() {
+    line_.bytes_per_second = 300;
+    line_.swallows = 1h;
+    line_.traits = GetParam();
+    line_.connect(guest_, host_);
+    host_.open(100'000, TrafficClass::kBulk);
+    guest_.accept_bytes = 0;
+  }
+  template <typename F>
+  Time take(F condition) {
+    const Time begin = line_.now;
+    while (!condition() && line_.now < begin + 1h && line_.step()) continue;
+    EXPECT_TRUE(condition());
+    return line_.now - begin;
+  }
+  SimulatedLine line_{5, {}};
+  SimulatedEnd guest_{Role::kGuest, 1, false};
+  SimulatedEnd host_{Role::kHost, 2, false};
+};
+
+TEST_P(SwallowingLineTest, ARequestIsAnsweredSoonBesideBulk) {
+  take([&, until = line_.now + 30s] { return line_.now >= until; });
+  for (int i = 0; i < 5; ++i) {
+    const ConnectionId asked = host_.open(100, TrafficClass::kControl);
+    const Time took = take([&] { return host_.users[asked].over(); });
+    EXPECT_LT(took, 15s);
+  }
+  EXPECT_EQ(host_.ups, 1);
+}
+
+TEST_P(SwallowingLineTest, BulkGetsTheLinesSpeed) {
+  const Time took = take([&] { return host_.all_over(); });
+  EXPECT_LT(took, 1s * 100'000 / 300 * 2);
+}
+
+INSTANTIATE_TEST_SUITE_P(Lines, SwallowingLineTest,
+                         testing::Values(LineTraits{true, 11520, false},
+                                         LineTraits{false, 0, true}));
 
 }  // namespace
 }  // namespace serial_transport

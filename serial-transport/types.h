@@ -25,6 +25,9 @@ using Key = std::array<std::byte, 32>;
 struct LineTraits {
   bool can_corrupt = false;       // bytes may change under way, as on a UART: check payloads
   uint32_t bytes_per_second = 0;  // 0: so fast that its queues do not matter
+  // A stream within another connection: while it is there it loses nothing, but nobody knows how
+  // fast it is. So nothing is sent twice, and no more is given to it than it delivers soon.
+  bool nested = false;
 };
 
 }  // namespace serial_transport

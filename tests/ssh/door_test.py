@@ -110,6 +110,39 @@ print(transport.is_active())
         self.assertEqual([line.split()[1] for line in bad], ["kex-strict-s-v00@openssh.com"], text)
 
 
+class LinkTest(LoginTest):
+    """The host end's login, for the control plane alone."""
+    with_link = True
+
+    def test_thousands_of_channels_of_a_link_login_are_refused_and_the_link_goes_on(self):
+        run_paramiko(self, self.agent, """
+def many(count):
+    channels = []
+    refused = 0
+    for i in range(count):
+        try:
+            channels.append(transport.open_session(timeout=30))
+        except paramiko.SSHException:
+            refused += 1
+    print(len(channels), refused)
+    return channels
+link = transport.open_session(timeout=30)
+link.invoke_subsystem('tether')
+others = many(3000)
+for channel in others:
+    channel.invoke_subsystem('tether')
+    channel.sendall(b'other')
+    assert channel.recv(100) == b'other'
+for i in range(100):
+    link.sendall(b'still the same')
+    assert link.recv(100) == b'still the same'
+for channel in others:
+    channel.close()
+many(127)
+""", "127 2873\n127 0\n", user="vch", key=self.agent.link_key)
+        self.assertEqual(self.news(REFUSED), ["user vch: more than 128 channels"])
+
+
 class SessionsTest(LoginTest):
     """What a session may ask for."""
 

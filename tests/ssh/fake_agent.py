@@ -17,10 +17,11 @@ import termios
 import threading
 import time
 
-CONTROL, STDIO, REFUSED, LOGGED_IN, ENDED = 1, 2, 3, 4, 5
+CONTROL, STDIO, REFUSED, LOGGED_IN, ENDED, LINK = 1, 2, 3, 4, 5, 6
 ATTACH, ATTACHED, DATA, ACK, EOF, RESIZE, EXIT, EXIT_ACK, ERROR = range(1, 10)
 SHELL, CHECK, SFTP, RESOLVE = range(4)
 PIECE = 32 * 1024
+LINK_KEY = 4  # a field of tether.v1.Secrets
 
 
 def varint(value):
@@ -161,16 +162,20 @@ def take_terminal():
 class FakeAgent:
     """Use as a context: with FakeAgent(program, directory) as agent: ... agent.port ..."""
 
-    def __init__(self, program, directory, users=("root",), line=None):
+    def __init__(self, program, directory, users=("root",), line=None, with_link=False):
         self.line = line  # bytes that are on the way to and from a login at most
         self.program, self.directory, self.users = program, directory, users
         self.key = os.path.join(directory, "id")
+        self.link_key = os.path.join(directory, "link")  # of the user vch, for subsystem tether
         self.host_key = os.path.join(directory, "host")
-        for path in (self.key, self.host_key):
+        for path in (self.key, self.link_key, self.host_key):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
         self.secrets = os.path.join(directory, "secrets")
         with open(self.host_key, "rb") as host, open(self.key + ".pub", "rb") as own:
             text = member(2, host.read()) + member(3, own.read())
+        if with_link:  # With it weaker algorithms are offered.
+            with open(self.link_key + ".pub", "rb") as link:
+                text += member(LINK_KEY, link.read())
         with open(self.secrets, "wb") as file:
             file.write(text)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -232,14 +237,22 @@ class FakeAgent:
             if not data:
                 sock.close()
                 return
-            if data[0] >= REFUSED:
+            if REFUSED <= data[0] <= ENDED:
                 with self.lock:
                     self.news.append((data[0], data[1:].decode()))
                 continue
             numbers = array.array("i")
             numbers.frombytes(ancillary[0][2])
             peer = socket.socket(fileno=numbers[0])
-            in_thread(self.control if data[0] == CONTROL else self.stdio, peer)
+            serve = {CONTROL: self.control, STDIO: self.stdio, LINK: self.echo}
+            in_thread(serve[data[0]], peer)
+
+    @staticmethod
+    def echo(sock):
+        """What stands for a control plane on a byte link."""
+        with sock:
+            while data := sock.recv(PIECE):
+                sock.sendall(data)
 
     def control(self, sock):
         """Sessions end with the login that started them."""

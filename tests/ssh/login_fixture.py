@@ -26,12 +26,13 @@ def wait_until(test, what, condition):
 
 class LoginTest(unittest.TestCase):
     line = None
+    with_link = False
 
     def setUp(self):
         scratch = tempfile.TemporaryDirectory(prefix="tether-ssh-")
         self.addCleanup(scratch.cleanup)
         self.scratch = scratch.name
-        agent = FakeAgent(PROGRAM, self.scratch, line=self.line)
+        agent = FakeAgent(PROGRAM, self.scratch, line=self.line, with_link=self.with_link)
         self.agent = agent.__enter__()
         self.addCleanup(agent.__exit__)
 
@@ -73,13 +74,13 @@ class LoginTest(unittest.TestCase):
             for session in list(self.agent.sessions.values())))
 
 
-def run_paramiko(test, agent, script, wanted):
+def run_paramiko(test, agent, script, wanted, user="root", key=None):
     """Runs the script with Debian's Paramiko, `transport` being logged in."""
     begin = f"""
 import logging, paramiko, socket
 logging.getLogger('paramiko').addHandler(logging.NullHandler())
 transport = paramiko.Transport(socket.create_connection(('127.0.0.1', {agent.port})))
-transport.connect(username='root', pkey=paramiko.Ed25519Key.from_private_key_file({agent.key!r}))
+transport.connect(username={user!r}, pkey=paramiko.Ed25519Key.from_private_key_file({key or agent.key!r}))
 """
     done = subprocess.run(["/usr/bin/python3", "-c", begin + script + "\ntransport.close()\n"],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

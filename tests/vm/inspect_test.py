@@ -45,7 +45,8 @@ class Inspect(VmTest):
                          (True, True, "SIGUSR1"))
         self.assertEqual((config["StopTimeout"], config["User"], config["WorkingDir"]),
                          (7, "1:2", "/srv"))
-        self.assertEqual(created["Agent"], {"Version": None, "PssKiB": None, "LinkRestarts": None,
+        self.assertEqual(created["Agent"], {"Version": None, "PssKiB": None, "Descriptors": None,
+                                            "LinkRestarts": None, "SshLogins": None,
                                             "Sessions": None})
 
         self.assert_ended(vch("start", name), 0)
@@ -57,6 +58,8 @@ class Inspect(VmTest):
         self.assertRegex(agent["Version"], r"^\d+\.\d+")
         self.assertEqual(agent["LinkRestarts"], 0)
         self.assertTrue(500 < agent["PssKiB"] < 16384, agent)
+        self.assertTrue(20 < agent["Descriptors"] < 200, agent)
+        self.assertEqual(agent["SshLogins"], 0)
 
         self.check_templates(name, running)
         self.check_lists(name, running)

@@ -22,7 +22,7 @@ from python_peer.machine import SCHEMA_FILES  # noqa: E402
 from python_peer.protobuf import Schema  # noqa: E402
 from python_peer.transport import Endpoint  # noqa: E402
 
-STREAM = (1 << 20) if FULL else (24 << 10)  # an emulated UART takes 1 to 10 kB/s on a busy host
+STREAM = (1 << 20) if FULL else (60 << 10)  # an emulated UART takes 1 to 10 kB/s on a busy host
 CUTS = 20 if FULL else 2
 
 

@@ -22,6 +22,8 @@ LARGE = (1 << 30) if FULL else (1 << 19)
 SHARED = 2000 if FULL else 40  # sessions one after the other
 KILLS = 500 if FULL else 8
 MANY = 100
+LONG = 3600 if FULL else TIMEOUT  # a bound for what moves all of that
+KEPT = 32  # descriptors: of rings that wait for the next sessions, 16 at most
 
 
 def wait_until(test, what, condition):
@@ -70,7 +72,7 @@ class SshTest(VmTest):
     def run_program(self, program, *words, stdin=None, config=None):
         return subprocess.run([program, "-F", config or self.config, *words], input=stdin,
                               stdin=subprocess.DEVNULL if stdin is None else None,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LONG,
                               check=False)
 
     def ssh(self, *words, **more):
@@ -165,7 +167,7 @@ class SshTest(VmTest):
                                    (f"{self.host}:/tmp/synced/", f"{self.scratch}/synced")):
                 done = subprocess.run(["rsync", "-a", "-e", shell, source, target], check=False,
                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                      timeout=TIMEOUT)
+                                      timeout=LONG)
                 self.assertEqual(done.returncode, 0, done.stdout)
             self.assertEqual(digests(os.path.join(self.scratch, "synced")), wanted)
 
@@ -315,7 +317,22 @@ transport.close()
                               check=False)
         self.assertEqual(done.stdout, b"through 6\nwritten\n", done.stderr[-1000:])
 
+    def kill_clients(self, count, chooser):
+        for _ in range(count):
+            client = subprocess.Popen(["ssh", "-F", self.config, self.host,
+                                       chooser.choice(("cat", "sleep 100000", "yes"))],
+                                      stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL)
+            select.select([], [], [], chooser.random() * 3)
+            client.kill()
+            client.wait()
+            client.stdin.close()
+
     def test_clients_that_are_killed_leave_nothing(self):
+        def agent():
+            return wait_until(self, "the agent's answer", lambda: (
+                seen if (seen := inspect(self.container)["Agent"])["Descriptors"] else None))
+
         def left():
             """The container's processes, and the agent's own memory."""
             top = vch("top", self.container).stdout.decode().splitlines()[1:]
@@ -326,23 +343,17 @@ transport.close()
                          "--filter", f"container={self.container}").stdout.decode().split()
             return events.count("ssh_login") <= events.count("ssh_logout")
 
-        before = len(left())
-        memory = inspect(self.container)["Agent"]["PssKiB"]
-        chooser = random.Random(3)
-        for _ in range(KILLS):
-            client = subprocess.Popen(["ssh", "-F", self.config, self.host,
-                                       chooser.choice(("cat", "sleep 100000", "yes"))],
-                                      stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                                      stderr=subprocess.DEVNULL)
-            select.select([], [], [], chooser.random() * 3)
-            client.kill()
-            client.wait()
-            client.stdin.close()
+        before, own = len(left()), agent()
+        self.kill_clients(KILLS, random.Random(3))
         wait_until(self, "the end of their sessions", lambda: len(left()) <= before)
         wait_until(self, "the end of their logins", ended)
-        # The first ones cost what stays for those to come; what nobody fetched is kept for a while.
-        wait_until(self, "the end of their memory",
-                   lambda: inspect(self.container)["Agent"]["PssKiB"] < memory + 2048)
+        wait_until(self, "the end of their processes", lambda: agent()["SshLogins"] == own["SshLogins"])
+        wait_until(self, "the end of their sessions in the agent",
+                   lambda: len(agent()["Sessions"]) <= len(own["Sessions"]))
+        wait_until(self, "the end of their descriptors",
+                   lambda: agent()["Descriptors"] <= own["Descriptors"] + KEPT)
+        # The first ones cost what stays for those to come.
+        wait_until(self, "the end of their memory", lambda: agent()["PssKiB"] < own["PssKiB"] + 2048)
 
     def test_the_wrong_key_user_or_machine_is_refused_with_a_reason(self):
         key = os.path.join(self.scratch, "other")

@@ -16,6 +16,12 @@
 namespace tether {
 namespace {
 
+#ifdef TETHER_SSH
+constexpr bool kAgentHasSsh = true;
+#else
+constexpr bool kAgentHasSsh = false;
+#endif
+
 using protocol::Stage;
 
 constexpr int kTimeoutMs = 10000;
@@ -55,7 +61,7 @@ StageResult<std::string> read_first(std::span<const ConfigSource> sources, size_
 }
 
 // In the helper, the only process beside the link that ever sees the secrets.
-StageResult<void> split(std::string bytes, const BootConfig& out) {
+StageResult<void> split(std::string bytes, const BootConfig& out, bool has_ssh) {
   auto config = protocol::parse_config(bytes);
   ::explicit_bzero(bytes.data(), bytes.size());
   if (config.has_error()) return StageError{Stage::kParseConfig, config.error()};
@@ -65,6 +71,12 @@ StageResult<void> split(std::string bytes, const BootConfig& out) {
   }
   if (const auto good = protocol::check_config(*config); good.has_error()) {
     return StageError{Stage::kCheckConfig, good.error()};
+  }
+  if (!has_ssh && protocol::has_secure_link(*config)) {
+    return StageError{Stage::kCheckConfig,
+                      common::make_error(ENOTSUP, "config field", "links[0].security",
+                                         "SSH, but this agent is built without it (TETHER_SSH); "
+                                         "use another ISO, or PROOF")};
   }
   // Who serves a login gets to see no key but its own, and the link process not that one.
   protocol::pb::Secrets ssh;
@@ -111,11 +123,11 @@ void tell_guestinfo(const StageError& error) {
 
 // The helper's whole work; `chosen` learns which source it was, counted from 1.
 StageResult<void> take_config(std::span<const ConfigSource> sources, const BootConfig& out,
-                              int chosen) {
+                              bool has_ssh, int chosen) {
   size_t from = 0;
   auto bytes = read_first(sources, from);
   const auto done =
-      bytes.has_error() ? StageResult<void>(bytes.error()) : split(std::move(*bytes), out);
+      bytes.has_error() ? StageResult<void>(bytes.error()) : split(std::move(*bytes), out, has_ssh);
   if (from < sources.size()) {
     ::eventfd_write(chosen, from + 1);
     if (done.has_error() && sources[from].report) sources[from].report(done.error());
@@ -125,7 +137,7 @@ StageResult<void> take_config(std::span<const ConfigSource> sources, const BootC
 
 }  // namespace
 
-StageResult<BootConfig> read_config_from(std::span<const ConfigSource> sources) {
+StageResult<BootConfig> read_config_from(std::span<const ConfigSource> sources, bool has_ssh) {
   BootConfig out;
   auto secrets = new_memfd("secrets");
   if (secrets.has_error()) return StageError{Stage::kReadConfig, secrets.error()};
@@ -139,7 +151,7 @@ StageResult<BootConfig> read_config_from(std::span<const ConfigSource> sources) 
   const common::UniqueFd chosen(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!chosen) return StageError{Stage::kReadConfig, common::errno_error("eventfd")};
   const auto done = run_helper(Stage::kReadConfig, "the configuration", kTimeoutMs,
-                               [&] { return take_config(sources, out, chosen.get()); });
+                               [&] { return take_config(sources, out, has_ssh, chosen.get()); });
   if (done.has_error()) return done.error();
   eventfd_t source = 0;
   (void)::eventfd_read(chosen.get(), &source);
@@ -159,7 +171,7 @@ StageResult<BootConfig> read_config() {
        {"guestinfo", from_guestinfo, tell_guestinfo},
        {"config disk", [] { return read_config_disk(kDiskTimeoutMs); }, {}},
        {"ISO", from_iso, {}}}};
-  auto boot = read_config_from(sources);
+  auto boot = read_config_from(sources, kAgentHasSsh);
   if (boot.has_value()) boot->has_guestinfo = boot->source == kGuestinfo;
   return boot;
 }

@@ -18,7 +18,8 @@ struct ConfigSource {
 };
 
 // Asks the sources in order, in a helper, which splits off the secrets; then reads and checks the
-// rest here. Without any configuration the failure names what each source said.
-StageResult<BootConfig> read_config_from(std::span<const ConfigSource> sources);
+// rest here. Without any configuration the failure names what each source said. `has_ssh`: of this
+// agent; without it nobody could log in to a secure link, which is refused.
+StageResult<BootConfig> read_config_from(std::span<const ConfigSource> sources, bool has_ssh);
 
 }  // namespace tether

@@ -23,13 +23,13 @@ protocol::pb::ContainerVm good() {
   return config;
 }
 
-StageResult<BootConfig> read(const std::string& bytes) {
+StageResult<BootConfig> read(const std::string& bytes, bool has_ssh = true) {
   const ConfigSource source{"test", [&]() -> common::Result<std::string> { return bytes; }, {}};
-  return read_config_from(std::span(&source, 1));
+  return read_config_from(std::span(&source, 1), has_ssh);
 }
 
 StageResult<BootConfig> read(std::vector<ConfigSource> sources) {
-  return read_config_from(sources);
+  return read_config_from(sources, true);
 }
 
 ConfigSource failing(const char* name, int why, const char* detail) {
@@ -75,6 +75,22 @@ TEST(ConfigSource, SshsSecretsAreForLoginsAloneAndTheLinksKeyIsNot) {
     alone.set_link_key(std::string(32, 'k'));
     return alone.SerializeAsString();
   }());
+}
+
+TEST(ConfigSource, ASecureLinkIsRefusedByAnAgentWithoutSsh) {
+  auto config = good();
+  config.mutable_links(0)->set_security(protocol::pb::Link::SSH);
+  config.mutable_secrets()->set_ssh_host_key("host key");
+  config.mutable_secrets()->set_ssh_link_key("link key");
+  EXPECT_TRUE(read(config.SerializeAsString()).has_value());
+  const auto refused = read(config.SerializeAsString(), false);
+  ASSERT_TRUE(refused.has_error());
+  EXPECT_EQ(refused.error().stage, Stage::kCheckConfig);
+  EXPECT_EQ(refused.error().error.message(),
+            "config field links[0].security: Operation not supported (SSH, but this agent is built "
+            "without it (TETHER_SSH); use another ISO, or PROOF)");
+  config.mutable_links(0)->set_security(protocol::pb::Link::PROOF);
+  EXPECT_TRUE(read(config.SerializeAsString(), false).has_value());
 }
 
 TEST(ConfigSource, NobodyCanChangeTheFilesAfterwards) {

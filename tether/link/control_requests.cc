@@ -315,6 +315,8 @@ void ControlServer::settle_info(const LinkHeader& header) {
   if (!pending_.contains(reply.id())) return;
   describe(*reply.mutable_info());
   reply.mutable_info()->set_pss_kib(header.offset);
+  reply.mutable_info()->set_descriptors(header.value);
+  reply.mutable_info()->set_ssh_logins(header.session);
   settle(std::move(reply));
 }
 

@@ -275,10 +275,14 @@ TEST_F(ExecRequestTest, PausesAreAnsweredByTheSupervisorsState) {
   EXPECT_EQ(port_.take(LinkType::kMeasure).size(), 1U);
   LinkHeader memory = answer_to(LinkType::kMemory, 'i');
   memory.offset = 2345;
+  memory.value = 67;
+  memory.session = 3;
   hear(memory);
   const auto info = said().at(0).reply().info();
   EXPECT_TRUE(info.paused());
   EXPECT_EQ(info.pss_kib(), 2345U);
+  EXPECT_EQ(info.descriptors(), 67U);
+  EXPECT_EQ(info.ssh_logins(), 3U);
 }
 
 TEST_F(ExecRequestTest, ARestartOfTheLinkIsTheSupervisorsToAnswer) {

@@ -230,7 +230,9 @@ void LinkState::serve_link(common::UniqueFd fd) {
 
 common::Result<serial_transport::Link> LinkState::take_link() {
   if (!next_link_) return common::make_error(ENOTCONN, "open", "secure link", "nobody logged in");
-  return serial_transport::Link(std::move(next_link_));
+  serial_transport::Link link(std::move(next_link_));
+  link.traits.nested = true;
+  return link;
 }
 
 void LinkState::close() {

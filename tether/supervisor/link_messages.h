@@ -51,7 +51,9 @@ enum class LinkType : uint32_t {
                   // errno; payload: why
   kGone = 10,     // session: there is no such session any more
   kProcesses = 11,  // writer: the id of a kListProcesses. value 0: the list is complete, else errno
-  kMemory = 12,     // writer: the id of a kMeasure; offset: PSS of supervisor and link process, KiB
+  kMemory = 12,     // writer: the id of a kMeasure; of supervisor, link process and launchers
+                    // together, offset: PSS in KiB, value: open descriptors; session: how many
+                    // login processes there are
   kClock = 13,      // writer: a kStepClock's; offset: the wall clock after it, ns since 1970
   kUpdated = 14,    // writer: the id of a kUpdate. value 0: done, else errno, and its file says why
   kStatsFile = 15,  // value: StatsFile. Fd: it, opened read-only

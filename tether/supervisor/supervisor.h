@@ -251,6 +251,7 @@ class Supervisor {
   void on_ssh_login(const LinkHeader& header);
   int start_ssh_login(common::UniqueFd& connection, common::UniqueFd& requests);
   void on_ssh_news(const LinkHeader& header, std::string_view text);
+  uint32_t ssh_logins() const;
   bool on_ssh_end(pid_t pid);
 
   // supervisor_clock.cc

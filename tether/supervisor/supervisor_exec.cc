@@ -178,10 +178,13 @@ void Supervisor::on_measure(const LinkHeader& header) {
   LinkHeader answer;
   answer.type = LinkType::kMemory;
   answer.writer = header.writer;
-  answer.offset = system_.pss_kib(::getpid());
-  for (const pid_t pid : {link_pid_, launchers_[0].pid, launchers_[1].pid}) {
-    if (pid > 0) answer.offset += system_.pss_kib(pid);
+  for (const pid_t pid : {::getpid(), link_pid_, launchers_[0].pid, launchers_[1].pid}) {
+    if (pid <= 0) continue;
+    const ProcessUse use = system_.use_of(pid);
+    answer.offset += use.pss_kib;
+    answer.value += use.descriptors;
   }
+  answer.session = ssh_logins();
   tell(answer);
 }
 

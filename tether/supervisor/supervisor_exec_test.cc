@@ -364,7 +364,7 @@ TEST_F(ExecTest, SignalsGoToTheProcessOrItsGroupOnceEach) {
   EXPECT_EQ(told[1].header.writer[1], 1U);
 }
 
-TEST_F(ExecTest, MemoryIsMeasuredOfSupervisorLinkProcessAndLauncher) {
+TEST_F(ExecTest, MemoryAndDescriptorsAreMeasuredOfSupervisorLinkProcessAndLauncher) {
   boot_running();
   say(message(LinkType::kMeasure, 0, 0, 33));
   const auto told = hear(LinkType::kMemory);
@@ -372,6 +372,8 @@ TEST_F(ExecTest, MemoryIsMeasuredOfSupervisorLinkProcessAndLauncher) {
   EXPECT_EQ(told[0].header.writer[0], 33U);
   const auto all = static_cast<uint64_t>(::getpid() + link_pid_ + launcher().pid);
   EXPECT_EQ(told[0].header.offset, 10U * all);
+  EXPECT_EQ(told[0].header.value, all + 3);
+  EXPECT_EQ(told[0].header.session, 0U);
 }
 
 TEST_F(ExecTest, ListsOfProcessesAreAHelpersWork) {

@@ -62,7 +62,9 @@ class FakeSystem : public System {
     return 0;
   }
   bool frozen(int /*directory*/) override { return is_frozen; }
-  uint64_t pss_kib(pid_t pid) override { return static_cast<uint64_t>(pid) * 10; }
+  ProcessUse use_of(pid_t pid) override {
+    return {static_cast<uint64_t>(pid) * 10, static_cast<uint32_t>(pid) + 1};
+  }
   uint64_t now_ms() override { return now; }
 
   size_t launches() const {

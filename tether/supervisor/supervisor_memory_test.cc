@@ -66,7 +66,7 @@ class QuietSystem : public System {
     return 0;
   }
   bool frozen(int /*directory*/) override { return true; }
-  uint64_t pss_kib(pid_t /*pid*/) override { return 1; }
+  ProcessUse use_of(pid_t /*pid*/) override { return {1, 1}; }
   uint64_t now_ms() override { return now; }
 
   // The one that was spawned last.

@@ -62,6 +62,11 @@ void Supervisor::on_ssh_news(const LinkHeader& header, std::string_view text) {
   event(record);
 }
 
+uint32_t Supervisor::ssh_logins() const {
+  return static_cast<uint32_t>(
+      std::count_if(ssh_logins_.begin(), ssh_logins_.end(), [](pid_t pid) { return pid != 0; }));
+}
+
 bool Supervisor::on_ssh_end(pid_t pid) {
   const auto place = std::find(ssh_logins_.begin(), ssh_logins_.end(), pid);
   if (place == ssh_logins_.end()) return false;

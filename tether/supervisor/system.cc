@@ -10,11 +10,52 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
 
 #include "tether/supervisor/clock.h"
 
 namespace tether {
 namespace {
+
+uint64_t pss_kib(pid_t pid) {
+  std::array<char, 48> path{};
+  std::snprintf(path.data(), path.size(), "/proc/%d/smaps_rollup", pid);
+  const common::UniqueFd fd(::open(path.data(), O_RDONLY | O_CLOEXEC));
+  std::array<char, 2048> text{};
+  const ssize_t n = fd ? ::read(fd.get(), text.data(), text.size()) : 0;
+  if (n <= 0) return 0;
+  const std::string_view rollup(text.data(), static_cast<size_t>(n));
+  constexpr std::string_view kField = "\nPss:";
+  const size_t field = rollup.find(kField);
+  if (field == std::string_view::npos) return 0;
+  const size_t digits = rollup.find_first_not_of(' ', field + kField.size());
+  uint64_t kib = 0;
+  if (digits != std::string_view::npos) std::from_chars(&rollup[digits], &rollup.back(), kib);
+  return kib;
+}
+
+// opendir() would allocate.
+uint32_t open_descriptors(pid_t pid) {
+  std::array<char, 48> path{};
+  std::snprintf(path.data(), path.size(), "/proc/%d/fd", pid);
+  const common::UniqueFd fd(::open(path.data(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return 0;
+  constexpr size_t kLengthAt = 16;  // of an entry: number, offset, length, type, name
+  constexpr size_t kNameAt = 19;
+  std::array<char, 2048> entries{};
+  uint32_t count = 0;
+  for (;;) {
+    const long n = ::syscall(SYS_getdents64, fd.get(), entries.data(), entries.size());
+    if (n <= 0) break;
+    for (size_t at = 0; at + kNameAt < static_cast<size_t>(n);) {
+      uint16_t length = 0;
+      std::memcpy(&length, &entries[at + kLengthAt], sizeof length);
+      if (entries[at + kNameAt] != '.') ++count;
+      at += length;
+    }
+  }
+  return pid == ::getpid() && count > 0 ? count - 1 : count;  // this one
+}
 
 class KernelSystem : public System {
  public:
@@ -44,22 +85,7 @@ class KernelSystem : public System {
     const std::string_view events(text.data(), static_cast<size_t>(n));
     return events.find("frozen 1") != std::string_view::npos;
   }
-  uint64_t pss_kib(pid_t pid) override {
-    std::array<char, 48> path{};
-    std::snprintf(path.data(), path.size(), "/proc/%d/smaps_rollup", pid);
-    const common::UniqueFd fd(::open(path.data(), O_RDONLY | O_CLOEXEC));
-    std::array<char, 2048> text{};
-    const ssize_t n = fd ? ::read(fd.get(), text.data(), text.size()) : 0;
-    if (n <= 0) return 0;
-    const std::string_view rollup(text.data(), static_cast<size_t>(n));
-    constexpr std::string_view kField = "\nPss:";
-    const size_t field = rollup.find(kField);
-    if (field == std::string_view::npos) return 0;
-    const size_t digits = rollup.find_first_not_of(' ', field + kField.size());
-    uint64_t kib = 0;
-    if (digits != std::string_view::npos) std::from_chars(&rollup[digits], &rollup.back(), kib);
-    return kib;
-  }
+  ProcessUse use_of(pid_t pid) override { return {pss_kib(pid), open_descriptors(pid)}; }
   uint64_t now_ms() override { return tether::now_ms(); }
 };
 

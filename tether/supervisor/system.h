@@ -12,6 +12,11 @@
 
 namespace tether {
 
+struct ProcessUse {
+  uint64_t pss_kib = 0;      // its proportional share of memory
+  uint32_t descriptors = 0;  // that it has open
+};
+
 // Nothing here blocks or allocates.
 class System {
  public:
@@ -28,8 +33,8 @@ class System {
   virtual int write_group(int directory, const char* file, std::string_view text) = 0;
   // Every process of that cgroup stands still.
   virtual bool frozen(int directory) = 0;
-  // The process's proportional share of memory in KiB; 0: unknown.
-  virtual uint64_t pss_kib(pid_t pid) = 0;
+  // What the process holds; zeros: unknown.
+  virtual ProcessUse use_of(pid_t pid) = 0;
   // Since boot.
   virtual uint64_t now_ms() = 0;
 };

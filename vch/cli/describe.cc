@@ -130,8 +130,8 @@ Json describe_sessions(const tether::v1::Info& info) {
 }
 
 Json ask_agent(const Context& context, const Container& container, const ContainerState& state) {
-  Json agent = {
-      {"Version", nullptr}, {"PssKiB", nullptr}, {"LinkRestarts", nullptr}, {"Sessions", nullptr}};
+  Json agent = {{"Version", nullptr},      {"PssKiB", nullptr},    {"Descriptors", nullptr},
+                {"LinkRestarts", nullptr}, {"SshLogins", nullptr}, {"Sessions", nullptr}};
   const bool lives = state.phase == ContainerState::Phase::kRunning ||
                      state.phase == ContainerState::Phase::kPaused ||
                      state.phase == ContainerState::Phase::kRestarting;
@@ -143,7 +143,9 @@ Json ask_agent(const Context& context, const Container& container, const Contain
   const auto& info = reply->info();
   agent["Version"] = common::escape(info.agent_version());
   if (info.pss_kib() != 0) agent["PssKiB"] = info.pss_kib();
+  if (info.descriptors() != 0) agent["Descriptors"] = info.descriptors();
   agent["LinkRestarts"] = info.link_restarts();
+  agent["SshLogins"] = info.ssh_logins();
   agent["Sessions"] = describe_sessions(info);
   return agent;
 }

@@ -103,7 +103,9 @@ Result<Link> SecureLink::open() {
   watch(login_);
   Relay::Socket socket(io_, asio::local::stream_protocol(), wire.ours.release());
   std::make_shared<Relay>(std::move(socket), line_, [](const std::shared_ptr<Relay>&) {})->start();
-  return Link(std::move(plain.ours));
+  Link link(std::move(plain.ours));
+  link.traits.nested = true;
+  return link;
 }
 
 void SecureLink::watch(const std::shared_ptr<Login>& login) {

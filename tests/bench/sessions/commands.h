@@ -5,14 +5,20 @@
 
 namespace bench {
 
+enum class Start { kWhenConnected, kWhenCalled };
+
 // Runs `command` (ended by a null pointer) each time that the host has connected to the port, a
 // /dev/vport*, with a socket as its stdin and stdout that leads there: dropbear works on nothing
 // else. The port is closed and opened again in between, so that nothing of one connection reaches
-// the next. Gives only failures.
-int serve(const char* port, char* const* command);
+// the next. `kWhenCalled`: the host stays connected, the command begins with the first byte that
+// comes, and its end is a line "again" on stdout. Gives only failures.
+int serve(const char* port, Start start, char* const* command);
 
 // Connects to QEMU's UNIX socket, waits until the SSH server behind it greets, connecting again
 // while it does not, and passes the socket through stdout, as ssh's ProxyUseFdpass wants it.
 int dial(const char* path);
+
+// Passes a socket likewise that whoever listens at `path` hands to each who connects.
+int borrow(const char* path);
 
 }  // namespace bench

@@ -62,6 +62,23 @@ int pass(int fd) {
   return ::sendmsg(STDOUT_FILENO, &message, 0) == 1 ? 0 : failed("stdout");
 }
 
+int receive(int from) {
+  char byte = 0;
+  iovec part{&byte, 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  if (::recvmsg(from, &message, MSG_CMSG_CLOEXEC) != 1) return -1;
+  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return -1;
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+  return fd;
+}
+
 }  // namespace
 
 int dial(const char* path) {
@@ -74,6 +91,13 @@ int dial(const char* path) {
   }
   std::fprintf(stderr, "session_peer: %s: no SSH server greets there\n", path);
   return 1;
+}
+
+int borrow(const char* path) {
+  const common::UniqueFd lender = connect_to(path);
+  if (!lender) return failed(path);
+  const common::UniqueFd fd(receive(lender.get()));
+  return fd ? pass(fd.get()) : failed(path);
 }
 
 }  // namespace bench

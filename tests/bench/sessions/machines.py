@@ -12,7 +12,7 @@ import time
 MEMORY = 512  # MiB
 PORTS = {"dropbear": "org.tether.bench.dropbear", "sshd": "org.tether.bench.sshd",
          "qga": "org.qemu.guest_agent.0"}
-PATIENCE = 60  # seconds; a bound for what hangs
+PATIENCE = 240  # seconds; a bound for what hangs
 SETTLED = 0.03  # seconds without an instruction: the guest waits
 
 
@@ -113,7 +113,8 @@ os.execv(qemu, [qemu, *sys.argv[1:], "-plugin", "{build}/tests/liblive_counts.so
 class OtherGuest:
     """QEMU with the other servers behind the ports in PORTS; sockets of the same names in `path`."""
 
-    def __init__(self, build, scratch, made, disks, kvm, counts=None):
+    def __init__(self, build, scratch, made, disks, kvm, counts=None, words=""):
+        """`words` for the kernel's command line: see guest_serve.sh."""
         self.counter = Counter(counts) if counts else None
         self.path = os.path.join(scratch, "counted" if counts else "timed")
         os.makedirs(self.path)
@@ -128,21 +129,29 @@ class OtherGuest:
             ["qemu-system-x86_64", "-M", "q35", *accelerator, *plugin, "-smp", "1",
              "-m", str(MEMORY), "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none",
              "-no-reboot", "-kernel", f"{build}/kernel/bzImage",
-             "-initrd", f"{made}/initramfs.cpio", "-append", command_line(build),
+             "-initrd", f"{made}/initramfs.cpio", "-append", f"{command_line(build)} {words}",
              *disk("image", os.path.join(disks, "image.squashfs"), ",readonly=on"),
              *disk("writable", os.path.join(disks, "writable.ext4"), ""),
              "-device", "virtio-serial-pci", *ports, "-serial", f"file:{self._console}",
              "-device", "virtio-rng-pci"],
             stdin=subprocess.DEVNULL)
-        wait_until(self._serves, f"the servers' start in {self._console}")
+        try:
+            wait_until(self._serves, f"the servers' start in {self._console}")
+        except AssertionError:
+            self.close()
+            raise
 
     def _serves(self):
         if self._process.poll() is not None:
             raise AssertionError(f"QEMU ended with {self._process.returncode}")
+        return self.said(b"serving") > 0
+
+    def said(self, word):
+        """How often the guest's console did."""
         if not os.path.exists(self._console):
-            return False
+            return 0
         with open(self._console, "rb") as file:
-            return b"serving" in file.read()
+            return file.read().count(word)
 
     def close(self):
         self._process.kill()

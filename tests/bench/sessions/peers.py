@@ -42,11 +42,12 @@ class Tether:
 class Ssh:
     """A server reached by OpenSSH's client, whose master connection all commands share."""
 
-    def __init__(self, machine, name, build, key):
+    def __init__(self, machine, name, build, key, **options):
+        """`options` of ssh's beside those that are here."""
         self.name, self.machine = name, machine
         self.socket = os.path.join(machine.path, name)
         self._control = os.path.join(machine.path, f"{name}.control")
-        self._config = os.path.join(machine.path, f"{name}.config")
+        self.config = os.path.join(machine.path, f"{name}.config")
         self._log = os.path.join(machine.path, f"{name}.log")
         # Once in some hundred commands an answer stays in the port until more comes after it; without
         # a question when it is quiet, ssh would wait for ever.
@@ -55,17 +56,17 @@ class Ssh:
             "User": "root", "IdentityFile": key, "IdentitiesOnly": "yes", "LogLevel": "ERROR",
             "StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null",
             "ControlPath": self._control, "ProxyUseFdpass": "yes",
-            "ProxyCommand": f"{build}/tests/session_peer dial {self.socket}"}
+            "ProxyCommand": f"{build}/tests/session_peer dial {self.socket}", **options}
         self._write_config()
         self._master = None
 
     def _write_config(self):
-        with open(self._config, "w", encoding="ascii") as file:
+        with open(self.config, "w", encoding="ascii") as file:
             file.write("Host *\n" + "".join(f"  {k} {v}\n" for k, v in self._options.items()))
 
-    def start(self):
+    def start(self, *words):
         with open(self._log, "ab") as log:
-            self._master = subprocess.Popen(["ssh", "-F", self._config, "-M", "-N", "guest"],
+            self._master = subprocess.Popen(["ssh", "-F", self.config, "-M", "-N", *words, "guest"],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(self._is_up, f"{self.name}'s master connection, see {self._log}")
 
@@ -86,7 +87,7 @@ class Ssh:
     def argv(self, *command, stdin=False, tty=False):
         flags = ["-tt"] if tty else [] if stdin else ["-n"]
         # Never a connection of its own, if the master has gone.
-        return ["ssh", "-F", self._config, "-o", "ProxyCommand=false", *flags, "guest", *command]
+        return ["ssh", "-F", self.config, "-o", "ProxyCommand=false", *flags, "guest", *command]
 
     def kill_link(self):
         killed = time.perf_counter()

@@ -21,9 +21,9 @@ namespace {
 constexpr timespec kLookAgain{0, 5'000'000};
 constexpr size_t kBuffer = 128 << 10;
 
-void wait_for_host(int port) {
+void wait_for_host(int port, short events) {
   while (true) {
-    pollfd state{port, POLLIN | POLLOUT, 0};
+    pollfd state{port, events, 0};
     if (::poll(&state, 1, -1) == 1 && (state.revents & POLLHUP) == 0) return;
     ::nanosleep(&kLookAgain, nullptr);
   }
@@ -107,12 +107,16 @@ int serve_one(int port, char* const* command) {
 
 }  // namespace
 
-int serve(const char* port, char* const* command) {
+int serve(const char* port, Start start, char* const* command) {
+  const short events = start == Start::kWhenCalled ? POLLIN : POLLIN | POLLOUT;
   while (true) {
     const common::UniqueFd fd(::open(port, O_RDWR | O_CLOEXEC | O_NONBLOCK));
     if (!fd) return failed(port);
-    wait_for_host(fd.get());
+    wait_for_host(fd.get(), events);
     if (serve_one(fd.get(), command) != 0) return 1;
+    if (start == Start::kWhenCalled && ::write(STDOUT_FILENO, "again\n", 6) != 6) {
+      return failed("stdout");
+    }
   }
 }
 

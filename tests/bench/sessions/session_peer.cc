@@ -3,9 +3,9 @@
 //   session_peer write BLOCK TOTAL     TOTAL bytes to stdout, BLOCK at a time; each block begins
 //                                      with its number, eight bytes, little end first
 //   session_peer read                  says "ready", then how many bytes there were until EOF
-//   session_peer serve PORT COMMAND... see commands.h
+//   session_peer serve|serve-called PORT COMMAND... see commands.h
 //   session_peer reap                  waits for children for ever; for a PID 1
-//   session_peer dial SOCKET           see commands.h
+//   session_peer dial|borrow SOCKET    see commands.h
 #include <endian.h>
 #include <poll.h>
 #include <sys/wait.h>
@@ -93,11 +93,17 @@ int main(int argc, char** argv) {
     if (block >= sizeof(uint64_t)) return write_blocks(block, std::strtoull(argv[3], nullptr, 10));
   }
   if (command == "read" && argc == 2) return read_all();
-  if (command == "serve" && argc >= 4) return bench::serve(argv[2], argv + 3);
+  if (command == "serve" && argc >= 4) {
+    return bench::serve(argv[2], bench::Start::kWhenConnected, argv + 3);
+  }
+  if (command == "serve-called" && argc >= 4) {
+    return bench::serve(argv[2], bench::Start::kWhenCalled, argv + 3);
+  }
   if (command == "reap" && argc == 2) return reap();
   if (command == "dial" && argc == 3) return bench::dial(argv[2]);
+  if (command == "borrow" && argc == 3) return bench::borrow(argv[2]);
   std::fprintf(stderr,
-               "usage: session_peer write BLOCK TOTAL | read | serve PORT COMMAND... | reap | "
-               "dial SOCKET; a block has at least 8 bytes\n");
+               "usage: session_peer write BLOCK TOTAL | read | serve|serve-called PORT "
+               "COMMAND... | reap | dial|borrow SOCKET; a block has at least 8 bytes\n");
   return 2;
 }

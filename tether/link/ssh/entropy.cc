@@ -6,9 +6,12 @@
 
 #include <cerrno>
 
+#include "tether/link/ssh/crypto.h"
+
 namespace tether {
 
 common::Status init_ssh() {
+  choose_crypto();
   if (ssh_init() != 0) return common::make_error(EIO, "initialise", "libssh");
   return {};
 }

@@ -34,12 +34,12 @@ size_t take_varint(std::string_view bytes, size_t& value) {
 }  // namespace
 
 bool receive_some(int fd, std::string& bytes) {
-  const size_t before = bytes.size();
-  bytes.resize(before + kPiece);
-  const ssize_t n = ::recv(fd, bytes.data() + before, kPiece, MSG_DONTWAIT);
-  const int why = errno;
-  bytes.resize(before + (n > 0 ? static_cast<size_t>(n) : 0));
-  return n > 0 || (n < 0 && (why == EAGAIN || why == EINTR));
+  // Of this process, which has one thread: most calls find little or nothing, and none may pay for
+  // the room.
+  static std::array<char, kPiece> piece;
+  const ssize_t n = ::recv(fd, piece.data(), piece.size(), MSG_DONTWAIT);
+  if (n > 0) bytes.append(piece.data(), static_cast<size_t>(n));
+  return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
 bool send_some(int fd, std::string& bytes) {

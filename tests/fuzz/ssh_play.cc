@@ -1,0 +1,371 @@
+#include "ssh_play.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "protocol/control.pb.h"
+#include "protocol/stdio.h"
+#include "tether/link/ssh/ssh_role.h"
+
+namespace tether {
+
+using serial_transport::require;
+
+namespace {
+
+constexpr unsigned kMostActions = 400;
+constexpr unsigned kMostChecks = 20;
+constexpr unsigned kMostStepsAfter = 5000;
+constexpr size_t kMostSent = 1U << 20U;
+constexpr unsigned kFirstChannel = 43;  // the library's
+constexpr std::array kTypes = {"session",
+                               "direct-tcpip",
+                               "forwarded-tcpip",
+                               "x11",
+                               "direct-streamlocal@openssh.com",
+                               "auth-agent@openssh.com"};
+constexpr std::array kHosts = {"127.0.0.1", "localhost", "::1", "a.name", "", "no name", "1.2.3"};
+constexpr std::array kRequests = {
+    "exec",   "shell", "subsystem", "pty-req", "env",         "window-change",
+    "signal", "break", "xon-xoff",  "x11-req", "exit-status", "auth-agent-req@openssh.com"};
+constexpr std::array kWords = {"sftp", "tether", "TERM", "LC_ALL", "cat", "KILL", "HUP", "xterm"};
+
+void add32(std::string& out, uint32_t value) {
+  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(value >> shift & 0xffU);
+}
+
+std::string string_of(std::string_view bytes) {
+  std::string out;
+  add32(out, static_cast<uint32_t>(bytes.size()));
+  return out.append(bytes);
+}
+
+std::string framed(const std::string& payload) {
+  const size_t padding = 8 + (8 - (payload.size() + 5) % 8) % 8;
+  std::string out;
+  add32(out, static_cast<uint32_t>(payload.size() + 1 + padding));
+  out += static_cast<char>(padding);
+  return out + payload + std::string(padding, '\0');
+}
+
+std::string key_blob(unsigned char key) {
+  return string_of("ssh-ed25519") + string_of(std::string(32, static_cast<char>(key)));
+}
+
+}  // namespace
+
+SshPlay* ssh_play = nullptr;
+
+SshPlay::SshPlay(FuzzInput& input, int& connection, int& requests) : input_(input) {
+  int ends[2];
+  require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0,
+          "sockets");
+  client_.reset(ends[0]);
+  connection = ends[1];
+  require(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0,
+          "sockets");
+  asks_.reset(ends[0]);
+  requests = ends[1];
+  begin();
+}
+
+// How far the client comes by itself: not at all, to its banner, to encryption (which is none), to
+// a login of a user or of the link's.
+void SshPlay::begin() {
+  const unsigned stage = input_.byte() % 5;
+  if (stage >= 1) say("SSH-2.0-fuzz\r\n");
+  if (stage >= 2) key_exchange();
+  if (stage == 3) log_in("root", 'k');
+  if (stage == 3) checks_ = kMostChecks;
+  if (stage == 4) log_in(kSshLinkUser, 'l');
+}
+
+void SshPlay::key_exchange() {
+  std::string init = "\x14" + std::string(16, 'c');
+  const char* kex = input_.byte() % 2 == 0 ? "curve25519-sha256"
+                                           : "curve25519-sha256,kex-strict-c-v00@openssh.com";
+  for (const char* names :
+       {kex, "ssh-ed25519", "none", "none", "none", "none", "none", "none", "", ""}) {
+    init += string_of(names);
+  }
+  packet(init + std::string(5, '\0'));
+  packet("\x1e" + string_of(std::string(32, 'q')));
+  packet("\x15");
+}
+
+void SshPlay::log_in(const char* user, unsigned char key) {
+  packet("\x05" + string_of("ssh-userauth"));
+  packet("\x32" + string_of(user) + string_of("ssh-connection") + string_of("publickey") + "\x01" +
+         string_of("ssh-ed25519") + string_of(key_blob(key)) +
+         string_of(string_of("ssh-ed25519") + string_of(std::string(64, 's'))));
+}
+
+void SshPlay::say(std::string_view bytes) {
+  if (!client_ || sent_ > kMostSent) return;
+  const ssize_t n = ::send(client_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (n > 0) sent_ += static_cast<size_t>(n);
+}
+
+void SshPlay::packet(std::string payload, unsigned count) {
+  last_ = framed(payload);
+  for (unsigned i = 0; i < count; ++i) say(last_);
+}
+
+std::string SshPlay::text(size_t most) {
+  const auto bytes = input_.bytes(input_.below(most));
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::string SshPlay::channel() {
+  std::string out;
+  const uint8_t which = input_.byte();
+  add32(out, which < 200   ? kFirstChannel + which % 8
+             : which < 250 ? kFirstChannel + which % 140
+                           : static_cast<uint32_t>(input_.number(4)));
+  return out;
+}
+
+std::string SshPlay::some_string(size_t most) {
+  const uint8_t which = input_.byte();
+  return string_of(which < 128 ? std::string(kWords[which % kWords.size()]) : text(most));
+}
+
+void SshPlay::open_channel() {
+  const uint8_t which = input_.byte();
+  const std::string type = kTypes[which % kTypes.size()];
+  std::string payload = "\x5a" + string_of(type);
+  add32(payload, static_cast<uint32_t>(input_.byte()));
+  add32(payload, which >= 128 ? static_cast<uint32_t>(input_.number(4)) : 1U << 20U);
+  add32(payload, which >= 192 ? static_cast<uint32_t>(input_.number(4)) : 1U << 15U);
+  if (type.starts_with("direct")) {
+    const uint8_t host = input_.byte();
+    payload += string_of(host < 200 ? std::string(kHosts[host % kHosts.size()]) : text(300));
+    add32(payload, host % 2 == 0 ? 80 : static_cast<uint32_t>(input_.number(4)));
+    payload += string_of("127.0.0.1");
+    add32(payload, 1);
+  }
+  payload += text(8);
+  packet(payload, 1 + input_.byte() % 4 * (which % 64));
+}
+
+void SshPlay::ask_channel() {
+  const std::string name = kRequests[input_.byte() % kRequests.size()];
+  std::string payload = "\x62" + channel() + string_of(name);
+  payload += static_cast<char>(input_.byte() % 2);
+  if (name == "exec" || name == "subsystem" || name == "signal") payload += some_string(300);
+  if (name == "env") payload += some_string(80);
+  if (name == "env") payload += some_string(5000);
+  if (name == "pty-req") payload += some_string(5000);
+  if (name == "pty-req" || name == "window-change") {
+    for (int i = 0; i < 4; ++i) add32(payload, static_cast<uint32_t>(input_.number(2)));
+  }
+  if (name == "pty-req") payload += some_string(100);
+  packet(payload + text(16));
+}
+
+void SshPlay::channel_data() {
+  const uint8_t which = input_.byte();
+  std::string payload = (which % 4 == 3 ? "\x5f" : "\x5e") + channel();
+  if (which % 4 == 3) add32(payload, which / 4 % 3);
+  payload += which < 64 ? string_of(std::string(input_.below(40000), 'd')) : some_string(2000);
+  packet(payload, 1 + which % 32);
+}
+
+// Those with a channel and little else, and what the transport itself says.
+void SshPlay::short_message() {
+  static constexpr std::array<uint8_t, 20> kKinds = {0x5d, 0x60, 0x61, 0x5d, 0x60, 0x61, 0x5b,
+                                                     0x5c, 0x63, 0x64, 0x50, 0x51, 0x52, 0x01,
+                                                     0x02, 0x03, 0x04, 0x05, 0x07, 0x14};
+  std::string payload(1, static_cast<char>(kKinds[input_.byte() % kKinds.size()]));
+  payload += channel();
+  if (payload[0] == 0x5d) add32(payload, static_cast<uint32_t>(input_.number(4)));
+  packet(payload + text(100));
+}
+
+void SshPlay::act() {
+  switch (input_.byte() % 16) {
+    case 0:
+      return say(text(600));
+    case 1:
+      return packet(text(600));
+    case 2:
+    case 3:
+      return open_channel();
+    case 4:
+    case 5:
+      return ask_channel();
+    case 6:
+    case 7:
+      return channel_data();
+    case 8:
+      return short_message();
+    case 9:
+    case 10:
+      return answer_control();
+    case 11:
+    case 12:
+      return answer_stdio();
+    case 13:
+      return forget();
+    case 14:
+      for (unsigned i = input_.byte() % 160; i > 0 && !last_.empty(); --i) say(last_);
+      return;
+    default:
+      return drain();
+  }
+}
+
+void SshPlay::step() {
+  take_asks();
+  if (checks_ > 0 && let_in()) return;
+  if (!left_ && actions_++ < kMostActions && !input_.empty()) return act();
+  if (!left_) leave();
+  drain();
+  require(++steps_after_ < kMostStepsAfter, "a login ends when client and link process have gone");
+}
+
+// The client's end first: what was said before still counts.
+void SshPlay::leave() {
+  left_ = true;
+  ::shutdown(client_.get(), SHUT_WR);
+  control_.clear();
+  others_.clear();
+}
+
+void SshPlay::drain() {
+  std::array<char, 1U << 16U> bytes;
+  while (::recv(client_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) continue;
+  for (const auto& other : others_) {
+    while (::recv(other.get(), bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) continue;
+  }
+}
+
+void SshPlay::take_asks() {
+  for (;;) {
+    std::array<char, 1 + kSshMaxText> bytes;
+    iovec part{bytes.data(), bytes.size()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    if (::recvmsg(asks_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) <= 0) return;
+    require((message.msg_flags & MSG_TRUNC) == 0, "news fits");
+    const cmsghdr* rights = CMSG_FIRSTHDR(&message);
+    if (rights == nullptr) continue;
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(rights), sizeof fd);
+    common::UniqueFd owned(fd);
+    if (left_) continue;
+    auto& place = bytes[0] == static_cast<char>(SshAsk::kServeControl) ? control_ : others_;
+    place.push_back(std::move(owned));
+    require(others_.size() < 3000, "what one login asks for is bounded");
+  }
+}
+
+void SshPlay::hear_requests() {
+  std::array<char, 1U << 16U> bytes;
+  const ssize_t n = ::recv(control_[0].get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+  if (n > 0) heard_.append(bytes.data(), static_cast<size_t>(n));
+  for (size_t size = 0, head = 1; !heard_.empty(); head = 1, size = 0) {
+    size = static_cast<unsigned char>(heard_[0]) & 0x7fU;
+    for (; head < heard_.size() && head < 4 && (heard_[head - 1] & 0x80) != 0; ++head) {
+      size |= (static_cast<unsigned char>(heard_[head]) & 0x7fU) << 7 * head;
+    }
+    if (heard_.size() < head + size) break;
+    ::tether::v1::Request request;
+    require(request.ParseFromArray(heard_.data() + head, static_cast<int>(size)),
+            "requests are well-formed");
+    requests_.push_back(request.id());
+    heard_.erase(0, head + size);
+  }
+}
+
+void SshPlay::reply(const std::string& bytes) {
+  (void)::send(control_[0].get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+// There is such a user, as the session finds out that is asked for first. False: that is over.
+bool SshPlay::let_in() {
+  --checks_;
+  if (control_.empty()) return true;
+  hear_requests();
+  if (!requests_.empty()) {
+    ::tether::v1::Message message;
+    message.mutable_reply()->set_id(requests_.front());
+    message.mutable_reply()->set_session(1);
+    requests_.clear();
+    const std::string body = message.SerializeAsString();
+    reply(std::string(1, static_cast<char>(body.size())) + body);
+  }
+  if (others_.empty()) return true;
+  const std::string end = protocol::encode_frame(
+      protocol::StdioType::kExit, protocol::Stream::kStdin, 0, encode(protocol::StdioExit()));
+  (void)::send(others_[0].get(), end.data(), end.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  checks_ = 0;
+  return true;
+}
+
+// To the oldest request that waits, or no answer that makes sense.
+void SshPlay::answer_control() {
+  if (control_.empty()) return;
+  hear_requests();
+  const uint8_t how = input_.byte();
+  ::tether::v1::Message message;
+  if (how < 240 && !requests_.empty()) message.mutable_reply()->set_id(requests_.front());
+  if (!requests_.empty()) requests_.erase(requests_.begin());
+  if (how % 4 != 3) {
+    message.mutable_reply()->set_session(1 + how % 8);
+  } else {
+    message.mutable_reply()->mutable_failure()->set_object(text(40));
+    message.mutable_reply()->mutable_failure()->set_errno_value(input_.byte());
+  }
+  std::string out = how == 255 ? text(100) : message.SerializeAsString();
+  if (how != 255) out.insert(0, 1, static_cast<char>(out.size() & 0x7fU));
+  reply(out);
+}
+
+void SshPlay::answer_stdio() {
+  if (others_.empty()) return;
+  const int fd = others_[others_.size() - 1 - input_.byte() % others_.size()].get();
+  const uint8_t how = input_.byte();
+  std::string payload = text(400);
+  if (how % 8 == 0) payload = std::string(60000, 'o');
+  if (how % 8 == 1) {
+    protocol::StdioExit exit;
+    exit.exit_code = input_.byte();
+    exit.signal = input_.byte() % 80;
+    exit.stage = input_.byte() % 4;
+    exit.errno_value = input_.byte();
+    exit.object = payload;
+    payload = encode(exit);
+  }
+  const auto type = how % 8 == 1   ? protocol::StdioType::kExit
+                    : how % 8 == 0 ? protocol::StdioType::kData
+                                   : static_cast<protocol::StdioType>(how / 8 % 12);
+  const auto stream = static_cast<protocol::Stream>(input_.byte() % 3);
+  const std::string out =
+      how % 8 == 7 ? payload : protocol::encode_frame(type, stream, input_.number(2), payload);
+  (void)::send(fd, out.data(), out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+// A session's connection ends, or the link process does.
+void SshPlay::forget() {
+  const uint8_t which = input_.byte();
+  if (which == 255) return control_.clear();
+  if (!others_.empty()) others_.erase(others_.begin() + which % static_cast<long>(others_.size()));
+}
+
+common::UniqueFd SshPlay::connect() {
+  int ends[2];
+  if (input_.byte() % 4 == 0 || left_) return {};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) return {};
+  others_.emplace_back(ends[0]);
+  return common::UniqueFd(ends[1]);
+}
+
+}  // namespace tether
