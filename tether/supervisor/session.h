@@ -10,7 +10,6 @@
 #include "common/unique_fd.h"
 #include "protocol/journal.h"
 #include "tether/session/launch.h"
-#include "tether/supervisor/gathering.h"
 #include "tether/supervisor/requests.h"
 #include "tether/supervisor/ring.h"
 #include "tether/supervisor/stdin_queue.h"
@@ -21,10 +20,8 @@ namespace tether {
 struct Output {
   common::UniqueFd source;
   Ring ring;
-  bool ended = true;     // everything that will ever come is in the ring
-  bool watched = false;  // in the epoll set, but while it rests
-  bool rests = false;    // read when the time comes, whatever it has
-  Pacing pacing;
+  bool ended = true;      // everything that will ever come is in the ring
+  bool watched = false;   // in the epoll set
   bool discard = false;   // read and throw away (health probes; after the end)
   bool told = true;       // the link process knows the ring's head
   bool eof_told = false;  // and that nothing more will come
@@ -76,7 +73,6 @@ struct Session {
   bool reaped = false;
   int exit_code = 0;
   int exit_signal = 0;
-  uint64_t input_ms = 0;    // when input last came; 0: never
   uint64_t started_ms = 0;  // since boot; of the present run
   uint64_t ended_ms = 0;
   bool end_announced = false;

@@ -268,7 +268,6 @@ void Supervisor::on_deadlines() {
     restart_at_ms_ = 0;
     launch_primary();
   }
-  if (rest_until_ms_ != 0 && now >= rest_until_ms_) read_rested();
   if (freezing_) check_frozen();
   on_upgrade_deadline(now);
   if (next_expiry_ms_ != 0 && now >= next_expiry_ms_) expire_sessions();
@@ -294,7 +293,6 @@ void Supervisor::arm_timer() {
   consider(next_look_ms_);
   consider(pids_quiet_ms_);
   consider(trim_at_ms_);
-  consider(rest_until_ms_);
   if (freezing_) consider(now + kFreezeCheckMs);
   consider(next_journal_deadline_ms());
   // What elapsed and waits for somebody attached would make the loop spin.

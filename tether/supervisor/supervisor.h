@@ -199,9 +199,7 @@ class Supervisor {
 
   // supervisor_streams.cc
   void on_output(Session& session, uint32_t stream);
-  void gather(bool rests);
-  void pace(Session& session, uint32_t stream, uint64_t bytes);
-  void read_rested();
+  void gather();
   void end_output(Session& session, uint32_t stream);
   void close_output(Output& output);
   void on_input(Session& session);
@@ -312,7 +310,6 @@ class Supervisor {
   uint64_t trim_at_ms_ = 0;        // 0: no ring has pages to give back
   Gathering gathering_;
   bool gathers_ = false;            // as the kernel was told
-  uint64_t rest_until_ms_ = 0;      // 0: no output rests
   RingBudget rings_;                // lives longer than sessions_
   RingPool spare_rings_;            // likewise
   common::UniqueFd memory_events_;  // of the container's group

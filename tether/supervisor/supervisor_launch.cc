@@ -153,7 +153,6 @@ int Supervisor::spawn_launcher(Session& session, int spec_fd,
 int Supervisor::launch(Session& session, int spec_fd) {
   for (Output& output : session.outputs) {
     output.discard = session.discard;
-    output.rests = false;
     output.ended = session.tty && &output == &session.outputs[1];
   }
   std::array<common::UniqueFd, 3> child;

@@ -56,43 +56,16 @@ void Supervisor::on_output(Session& session, uint32_t stream) {
     }
     break;
   }
-  pace(session, stream, output.ring.head() - before);
   if (output.ring.head() == before) return;
-  gather(output.rests);
+  gather();
   if (output.ended) return;
   tell_head(session, stream);
   if (&session == primary_) pump_journal();
 }
 
-// Out of the epoll set, and into it again.
-void Supervisor::pace(Session& session, uint32_t stream, uint64_t bytes) {
-  Output& output = session.outputs[stream];
-  const uint64_t now = system_.now_ms();
-  const bool paced = bytes > 0 && output.pacing.on_output(now, bytes, session.input_ms);
-  const bool rests = paced && output.watched && !session.tty && !output.discard;
-  if (rests && rest_until_ms_ == 0) rest_until_ms_ = now + Pacing::kRestMs;
-  if (std::exchange(output.rests, rests) == rests) return;
-  if (rests) {
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, output.source.get(), nullptr);
-    ::fcntl(output.source.get(), F_SETPIPE_SZ, kWidePipe);
-  } else if (output.watched) {
-    watch(output.source.get(), EPOLLIN, Source::kOutput, session.id, stream);
-  }
-}
-
-void Supervisor::read_rested() {
-  rest_until_ms_ = 0;
-  for (Session& session : sessions_) {
-    for (uint32_t stream = 0; stream < 2; ++stream) {
-      if (session.outputs[stream].rests) on_output(session, stream);
-    }
-  }
-}
-
-// A batch task that is woken does not interrupt who runs, and is next as soon as they wait. One
-// that the clock wakes has to.
-void Supervisor::gather(bool rests) {
-  const bool wanted = gathering_.on_output(system_.now_ms()) && !rests;
+// A batch task that is woken does not interrupt who runs, and is next as soon as they wait.
+void Supervisor::gather() {
+  const bool wanted = gathering_.on_output(system_.now_ms());
   if (wanted == gathers_) return;
   gathers_ = wanted;
   const sched_param none{};
