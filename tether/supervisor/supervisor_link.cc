@@ -240,8 +240,10 @@ void Supervisor::on_stdin_message(const LinkHeader& header, std::string_view pay
   }
   if (header.type == LinkType::kStdinEof) {
     if (!session.tty) session.input_eof = true;
-  } else if (!pass_on(session, header, payload)) {
-    session.queue.push(header.writer, header.offset, payload);
+  } else {
+    gather();
+    if (!pass_on(session, header, payload))
+      session.queue.push(header.writer, header.offset, payload);
   }
   if (!now) {
     // This run takes nothing more, the next one will.

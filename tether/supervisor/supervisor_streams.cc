@@ -65,7 +65,7 @@ void Supervisor::on_output(Session& session, uint32_t stream) {
 
 // A batch task that is woken does not interrupt who runs, and is next as soon as they wait.
 void Supervisor::gather() {
-  const bool wanted = gathering_.on_output(system_.now_ms());
+  const bool wanted = gathering_.on_bytes(system_.now_ms());
   if (wanted == gathers_) return;
   gathers_ = wanted;
   const sched_param none{};

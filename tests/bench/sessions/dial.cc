@@ -3,6 +3,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -16,9 +17,12 @@ namespace bench {
 namespace {
 
 constexpr std::array<char, 4> kGreeting{'S', 'S', 'H', '-'};
-constexpr int kPatienceMs = 500;  // for a server to greet; then it has missed that we came
-constexpr int kGapMs = 50;        // so that the guest notices that we went
-constexpr int kTries = 60;
+// For a server to greet; then it has missed that we came, or is slow: we wait longer then.
+constexpr int kPatienceMs = 500;
+constexpr int kMostPatienceMs = 8000;
+constexpr int kTriesOfOnePatience = 4;
+constexpr int kGapMs = 50;  // so that the guest notices that we went
+constexpr int kTries = 32;
 
 int failed(const char* what) {
   std::fprintf(stderr, "session_peer: %s: %s\n", what, std::strerror(errno));
@@ -36,10 +40,10 @@ common::UniqueFd connect_to(const char* path) {
   return fd;
 }
 
-bool greets(int fd) {
+bool greets(int fd, int patience_ms) {
   pollfd state{fd, POLLIN, 0};
   std::array<char, kGreeting.size()> begin{};
-  return ::poll(&state, 1, kPatienceMs) == 1 &&
+  return ::poll(&state, 1, patience_ms) == 1 &&
          ::recv(fd, begin.data(), begin.size(), MSG_PEEK | MSG_WAITALL) ==
              static_cast<ssize_t>(begin.size()) &&
          begin == kGreeting;
@@ -82,11 +86,13 @@ int receive(int from) {
 }  // namespace
 
 int dial(const char* path) {
-  for (int i = 0; i < kTries; ++i) {
+  int patience_ms = kPatienceMs;
+  for (int i = 1; i <= kTries; ++i) {
     common::UniqueFd fd = connect_to(path);
     if (!fd) return failed(path);
-    if (greets(fd.get())) return pass(fd.get());
+    if (greets(fd.get(), patience_ms)) return pass(fd.get());
     fd.reset();
+    if (i % kTriesOfOnePatience == 0) patience_ms = std::min(2 * patience_ms, kMostPatienceMs);
     ::poll(nullptr, 0, kGapMs);
   }
   std::fprintf(stderr, "session_peer: %s: no SSH server greets there\n", path);

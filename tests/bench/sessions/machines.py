@@ -71,11 +71,11 @@ class ContainerVm:
         # The plugin counts what is emulated; vch then gives both machines' processor, without erms,
         # whose instructions count for each byte.
         emulated = ["--accel", "tcg"] if counts else []
-        self._call("run", "-d", *emulated, "--name", self.name, "--memory", f"{MEMORY}m",
+        self.call("run", "-d", *emulated, "--name", self.name, "--memory", f"{MEMORY}m",
                    f"dir:{image}", "/usr/bin/sleep", "1000000")
         wait_until(lambda: self.inspect()["Shim"]["Pid"], "a shim")
 
-    def _call(self, *words):
+    def call(self, *words):
         done = subprocess.run([*self.vch, *words], env=self._environment, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
         if done.returncode != 0:
@@ -83,16 +83,16 @@ class ContainerVm:
         return done.stdout
 
     def inspect(self):
-        return json.loads(self._call("inspect", self.name))[0]
+        return json.loads(self.call("inspect", self.name))[0]
 
     def create_disks(self, image):
         """The disks of another container of this image, which never starts."""
-        created = self._call("create", f"dir:{image}", "/usr/bin/true").split()[-1].decode()
-        seen = json.loads(self._call("inspect", created))[0]
+        created = self.call("create", f"dir:{image}", "/usr/bin/true").split()[-1].decode()
+        seen = json.loads(self.call("inspect", created))[0]
         return seen["Directory"]
 
     def close(self):
-        self._call("rm", "-f", self.name)
+        self.call("rm", "-f", self.name)
 
 
 def wrap_qemu(build, scratch, counts):

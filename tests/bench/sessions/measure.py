@@ -162,6 +162,7 @@ def echo(peer, keys, beside_bulk):
         bulk.wait()
         drain.join()
     typist.close()
+    peer.end_rest()
     return statistics.median(times), times[len(times) * 99 // 100]
 
 

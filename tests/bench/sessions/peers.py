@@ -35,6 +35,16 @@ class Tether:
         os.kill(shim, signal.SIGKILL)
         return killed
 
+    def _rest(self):
+        return [each["Id"] for each in self.machine.inspect()["Agent"]["Sessions"]
+                if not each["Primary"] and each["State"] == "running"]
+
+    def end_rest(self):
+        """Ends what runs on without its client, as Docker's does: it would take a part of the guest."""
+        for session in self._rest():
+            self.machine.call("kill", "--session", str(session), self.machine.name)
+        wait_until(lambda: not self._rest(), "the end of all execs")
+
     def stop(self):
         pass
 
@@ -96,6 +106,9 @@ class Ssh:
         if os.path.exists(self._control):
             os.unlink(self._control)
         return killed
+
+    def end_rest(self):
+        """Nothing: what loses its channel is ended by its next write."""
 
     def stop(self):
         if self._master:
