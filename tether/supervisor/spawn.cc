@@ -43,7 +43,7 @@ int null_fd = -1;
   // Everything but our own file, which execveat needs: wherever the parking places ended up.
   ::syscall(SYS_close_range, next, static_cast<unsigned>(high) - 1, 0U);
   ::syscall(SYS_close_range, static_cast<unsigned>(high) + 1, ~0U, 0U);
-  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
+  // What is caught execve resets, and PID 1 ignores nothing.
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);

@@ -274,6 +274,7 @@ void Supervisor::on_deadlines() {
   on_journal_deadlines(now);
   on_trouble_deadlines(now);
   if (trim_at_ms_ != 0 && now >= trim_at_ms_) trim_rings(now);
+  if (launcher_at_ms_ != 0 && now >= launcher_at_ms_) start_first_launcher();
   if (linger_until_ms_ != 0 && now >= linger_until_ms_) give_up_output();
   run_health();
 }
@@ -293,6 +294,7 @@ void Supervisor::arm_timer() {
   consider(next_look_ms_);
   consider(pids_quiet_ms_);
   consider(trim_at_ms_);
+  consider(launcher_at_ms_);
   if (freezing_) consider(now + kFreezeCheckMs);
   consider(next_journal_deadline_ms());
   // What elapsed and waits for somebody attached would make the loop spin.

@@ -36,6 +36,7 @@ namespace tether {
 
 class Supervisor {
  public:
+  static constexpr uint64_t kLauncherMs = 20;  // from the container's start to the first launcher
   explicit Supervisor(JournalWriter& journal, System& system = kernel_system(),
                       WallClock& clock = kernel_clock(), Programs& programs = kernel_programs())
       : journal_(journal), system_(system), clock_(clock), programs_(programs) {}
@@ -154,6 +155,7 @@ class Supervisor {
   // supervisor_launcher.cc
   struct Launcher;
   int start_launcher(bool sealed);  // 0 or an errno
+  void start_first_launcher();
   void stop_launcher(Launcher& launcher);
   void stop_launchers();
   bool on_launcher_end(pid_t pid);
@@ -326,7 +328,8 @@ class Supervisor {
   std::vector<Space> space_;
   uint64_t next_look_ms_ = 0;  // 0: at nothing
   common::UniqueFd pids_events_;
-  uint64_t pids_quiet_ms_ = 0;  // 0: they are watched
+  uint64_t launcher_at_ms_ = 0;  // 0: it is there, or comes with the first exec
+  uint64_t pids_quiet_ms_ = 0;   // 0: they are watched
   System& system_;
   WallClock& clock_;
   Programs& programs_;

@@ -21,6 +21,7 @@ TEST_F(ExecTest, IsAskedOfALauncherThatHasJoinedThePrimaryByADescriptorOfItsProc
   boot();
   EXPECT_FALSE(newest().fds.contains(kLaunchJoinFd));
   run_newest();
+  await_launcher();
   EXPECT_EQ(newest().role, "launch");
   EXPECT_TRUE(newest().fds.at(kLaunchJoinFd));
   const size_t spawned = system_.spawned.size();
@@ -170,6 +171,23 @@ TEST_F(ExecTest, WhatIsSaidBeforeTheExecveIsReadWithIt) {
   EXPECT_EQ(started[0].header.value, static_cast<uint32_t>(pid));
 }
 
+TEST_F(ExecTest, TheLauncherComesOnceTheContainerHasBegunOrWithTheFirstExec) {
+  boot();
+  run_newest();
+  const auto launchers = [&] {
+    return std::count_if(system_.spawned.begin(), system_.spawned.end(),
+                         [](const auto& spawned) { return spawned.stays; });
+  };
+  system_.now += Supervisor::kLauncherMs - 1;
+  turn();
+  EXPECT_EQ(launchers(), 0);
+  exec(7);
+  EXPECT_EQ(launchers(), 1);
+  ++system_.now;
+  turn();
+  EXPECT_EQ(launchers(), 1) << "there is one";
+}
+
 TEST_F(ExecTest, ALauncherWithAFilterServesThoseThatHaveItAndAnotherTheRest) {
   boot_running();
   EXPECT_TRUE(launcher().fds.contains(kLaunchSealedFd));
@@ -218,6 +236,7 @@ TEST_F(ExecTest, IsRefusedWithAReasonWhenTheContainerDoesNotRun) {
   EXPECT_EQ(refusal(1), EAGAIN) << "not started yet";
   auto& primary = newest();
   primary_pid_ = run(primary);
+  await_launcher();
   hear();
   say(message(LinkType::kLaunch, 0, 0, 2), {}, spec(false).get());
   EXPECT_EQ(hear(LinkType::kRefused).at(0).header.value, static_cast<uint32_t>(EINVAL))

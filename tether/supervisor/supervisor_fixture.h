@@ -111,7 +111,12 @@ class SupervisorFixture : public testing::Test {
   void boot_running() {
     boot();
     primary_pid_ = run_newest();
+    await_launcher();
     hear();
+  }
+  void await_launcher() {
+    system_.now += Supervisor::kLauncherMs;
+    turn();
   }
   void turn(int times = 3) {
     for (int i = 0; i < times; ++i) supervisor_.turn(0);

@@ -212,8 +212,8 @@ void Supervisor::on_status(Session& session) {
       record.session = session.id;
       record.value = static_cast<uint32_t>(session.pid);
       if (session.visible()) event(record);
-      // An exec that finds none tries again, and one that needs the other kind starts that.
-      if (&session == primary_) (void)start_launcher(is_sealable(boot_.config.sandbox()));
+      // Not now, when it would be in the way of the container's first instructions.
+      if (&session == primary_) launcher_at_ms_ = system_.now_ms() + kLauncherMs;
       if (&session == primary_ && kill_at_ms_ != 0) {
         send_stop_signal();  // asked for before there was a process
       }

@@ -7,6 +7,7 @@
 
 #include <cstring>
 
+#include "tether/session/confinement.h"
 #include "tether/supervisor/supervisor.h"
 
 namespace tether {
@@ -63,6 +64,15 @@ int Supervisor::start_launcher(bool sealed) {
   }
   launcher.pid = pid;
   return 0;
+}
+
+// So that the first exec finds one. An exec that came before has started it, and one that needs the
+// other kind starts that.
+void Supervisor::start_first_launcher() {
+  launcher_at_ms_ = 0;
+  const bool sealed = is_sealable(boot_.config.sandbox());
+  const bool running = primary_->state == protocol::SessionState::kRunning && !primary_->reaped;
+  if (running && launchers_[sealed ? 1 : 0].pid == 0) (void)start_launcher(sealed);
 }
 
 void Supervisor::stop_launcher(Launcher& launcher) {

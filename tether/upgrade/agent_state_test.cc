@@ -35,6 +35,7 @@ void fill_machine(pb::MachineState& machine) {
   machine.set_trim_at_ms(38);
   machine.set_thrashing_count(3);
   machine.set_thrashing_last_ms(39);
+  machine.set_launcher_at_ms(40);
   for (size_t i = 0; i < static_cast<size_t>(StatsFile::kCount); ++i) machine.add_stats(0);
 }
 

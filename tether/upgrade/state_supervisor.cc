@@ -12,7 +12,7 @@ namespace tether {
 // Not carried: `epoll_`, `signals_`, `timer_`, `armed_ms_`, which are made anew; `gathering_`,
 // which begins anew; `spare_rings_`, which are empty; `rings_`, which is counted again; `helpers_`
 // and `upgrade_`, of which nothing is in flight; `sweep_due_`, false between turns.
-static_assert(sizeof(Supervisor) == 56784);
+static_assert(sizeof(Supervisor) == 56792);
 static_assert(sizeof(BootConfig) == 248);
 static_assert(sizeof(SpaceWatch) == 24 && sizeof(ThrashWatch) == 16);
 
@@ -69,6 +69,7 @@ void StateFields::carry_machine(Carry& carry, ::tether::v1::agent::MachineState&
   TETHER_CARRY(relieve_pid, it.relieve_pid_);
   TETHER_CARRY(oom_kills, it.oom_kills_);
   TETHER_CARRY(pids_quiet_ms, it.pids_quiet_ms_);
+  TETHER_CARRY(launcher_at_ms, it.launcher_at_ms_);
   TETHER_CARRY(next_look_ms, it.next_look_ms_);
   carry_space(carry, message, it);
   carry.each("stats", *message.mutable_stats(), it.stats_);
