@@ -90,7 +90,9 @@ StageResult<void> Supervisor::start() {
   auto devices = open_link_devices(boot_.config, kLinkPortTimeoutMs);
   if (devices.has_error()) return StageError{Stage::kStartLink, devices.error()};
   link_devices_ = std::move(*devices);
-  start_link();  // It shakes hands while the disks are mounted.
+  // The container waits for somebody: the link process shakes hands while the disks are mounted.
+  // Else the container goes first, see start_primary().
+  if (boot_.config.primary().hold_until_attach()) start_link();
   if (auto network = start_network(); network.has_error()) return network;
   enter(Stage::kMountRoot);
   if (auto root = assemble_root(boot_.config); root.has_error()) return root;

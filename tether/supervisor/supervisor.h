@@ -37,6 +37,9 @@ namespace tether {
 class Supervisor {
  public:
   static constexpr uint64_t kLauncherMs = 20;  // from the container's start to the first launcher
+  // From there to the link process, if that is not there already; and from when it was asked for.
+  static constexpr uint64_t kLinkMs = 2;
+  static constexpr uint64_t kLinkLatestMs = 100;
   explicit Supervisor(JournalWriter& journal, System& system = kernel_system(),
                       WallClock& clock = kernel_clock(), Programs& programs = kernel_programs())
       : journal_(journal), system_(system), clock_(clock), programs_(programs) {}

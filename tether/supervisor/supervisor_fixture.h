@@ -97,6 +97,12 @@ class SupervisorFixture : public testing::Test {
   static constexpr uint32_t kPrimary = 1;
 
   void boot() {
+    prepare();
+    supervisor_.start_link();
+    take_link();
+    ASSERT_TRUE(supervisor_.start_primary().has_value());
+  }
+  void prepare() {
     config_.set_id(std::string(64, 'a'));
     if (config_.primary().argv_size() == 0) config_.mutable_primary()->add_argv("sh");
     BootConfig boot;
@@ -104,9 +110,6 @@ class SupervisorFixture : public testing::Test {
     boot.secrets = system_.open_pidfd(1);
     boot.config_file = system_.open_pidfd(1);
     ASSERT_TRUE(supervisor_.prepare(std::move(boot), system_.open_pidfd(1)).has_value());
-    supervisor_.start_link();
-    take_link();
-    ASSERT_TRUE(supervisor_.start_primary().has_value());
   }
   void boot_running() {
     boot();

@@ -202,6 +202,7 @@ void Supervisor::on_status(Session& session) {
       continue;
     }
     drop(session.status);  // The end: exec worked, or nothing is left.
+    if (link_starts_ == 0) link_restart_ms_ = system_.now_ms() + kLinkMs;
     const bool begun = session.failed || session.pid != 0;
     if (!begun && session.launcher == 0) return ask_again(session);
     session.launching = {};

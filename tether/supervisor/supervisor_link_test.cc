@@ -41,6 +41,37 @@ TEST_F(LinkLifeTest, FiveAtOnceThenBackOffToASecondAndNeverGivesUp) {
   EXPECT_EQ(ms_to_next(), 0U) << "who lived long enough is replaced at once";
 }
 
+TEST_F(LinkLifeTest, TheContainerGoesFirst) {
+  prepare();
+  ASSERT_TRUE(supervisor_.start_primary().has_value());
+  run_newest();
+  EXPECT_EQ(link_starts(), 0U);
+  system_.now += Supervisor::kLinkMs;
+  turn(1);
+  EXPECT_EQ(link_starts(), 1U);
+  take_link();
+  EXPECT_EQ(hear(LinkType::kSession).at(0).header.session, kPrimary);
+  system_.now += Supervisor::kLinkLatestMs;
+  turn();
+  EXPECT_EQ(link_starts(), 1U);
+}
+
+TEST_F(LinkLifeTest, AContainerThatTakesLongToStartIsNotWaitedFor) {
+  prepare();
+  ASSERT_TRUE(supervisor_.start_primary().has_value());
+  auto& launched = newest();
+  system_.now += Supervisor::kLinkLatestMs - 1;
+  turn();
+  EXPECT_EQ(link_starts(), 0U);
+  ++system_.now;
+  turn();
+  EXPECT_EQ(link_starts(), 1U);
+  run(launched);
+  system_.now += Supervisor::kLinkMs;
+  turn();
+  EXPECT_EQ(link_starts(), 1U);
+}
+
 TEST_F(LinkLifeTest, ARequestedRestartIsDoneOnceAndItsSuccessorAnswers) {
   boot_running();
   const LinkHeader wanted = message(LinkType::kRestartLink, 0, 0, 41);

@@ -21,6 +21,7 @@ common::Status Supervisor::start_primary() {
   int failed = open_rings(*primary_);
   if (failed == 0 && !held_) failed = launch(*primary_, primary_spec_.get());
   if (failed != 0) return common::make_error(failed, "launch", "primary session");
+  if (link_pid_ == 0) link_restart_ms_ = system_.now_ms() + kLinkLatestMs;
   tell_news(*primary_);
   return {};
 }
