@@ -156,6 +156,7 @@ class Session:
 
 
 def take_terminal():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # where the tests run in the background it is ignored
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 

@@ -118,6 +118,12 @@ class StreamsTest(LoginTest):
             client.stdout.close()
             client.stderr.close()
 
+    def test_a_client_that_sends_faster_than_its_session_reads_is_held_back(self):
+        # As libssh is, each byte that was taken of it opened the window anew, until it was too much.
+        slow = "while [ $(head -c 65536 | wc -c) -gt 0 ]; do :; done; echo all"
+        result = self.ssh("fake", slow, stdin=bytes(24 << 20))
+        self.assertEqual((result.returncode, result.stdout), (0, b"all\n"), result.stderr[-300:])
+
     def test_new_keys_in_the_middle_change_nothing(self):
         data = os.urandom(3 << 20)
         result = self.ssh("-o", "RekeyLimit=100K", "fake", "cat", stdin=data)

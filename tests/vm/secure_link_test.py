@@ -13,7 +13,7 @@ import threading
 import unittest
 from pathlib import Path
 
-from ssh_test import wait_until
+from ssh_fixture import wait_until
 from vch_testing import FULL, SOURCE, TIMEOUT, VCH, VmTest, inspect, kill_shim, vch
 
 sys.path.insert(0, str(Path(SOURCE) / "tests/peers"))

@@ -22,6 +22,7 @@ import machines  # noqa: E402
 import measure  # noqa: E402
 import peers  # noqa: E402
 import restart  # noqa: E402
+from table import Table  # noqa: E402
 
 BLOCKS = (64, 4096, 32768)
 NAMES = ("tether", "dropbear", "sshd", "guest-exec")
@@ -37,17 +38,6 @@ class Sizes:
         self.restarts = 5 if quick else 9
         self.stream = {64: (2 if quick else 8) << 20, 4096: (8 if quick else 32) << 20,
                        32768: (8 if quick else 32) << 20}
-
-
-class Table:
-    def __init__(self):
-        print(f"{'':<44}" + "".join(f"{name:>12}" for name in NAMES), flush=True)
-
-    @staticmethod
-    def row(what, values, digits=1):
-        """`values` by the peers' names; what is not there has a dash."""
-        cells = (f"{values[name]:.{digits}f}" if name in values else "-" for name in NAMES)
-        print(f"{what:<44}" + "".join(f"{cell:>12}" for cell in cells), flush=True)
 
 
 def guests(stack, build, made, counted):
@@ -126,7 +116,7 @@ def main():
     parser.add_argument("--no-instructions", action="store_true")
     options = parser.parse_args()
     build = os.environ.get("TETHER_BUILD") or image.fail("TETHER_BUILD names no build directory")
-    made, sizes, table = image.provide(build), Sizes(options.quick), Table()
+    made, sizes, table = image.provide(build), Sizes(options.quick), Table(NAMES, 44)
     if not options.no_instructions:
         with ExitStack() as stack:
             execs(table, guests(stack, build, made, True), sizes, "k instructions", 1e3)

@@ -11,7 +11,8 @@ enum class Start { kWhenConnected, kWhenCalled };
 // /dev/vport*, with a socket as its stdin and stdout that leads there: dropbear works on nothing
 // else. The port is closed and opened again in between, so that nothing of one connection reaches
 // the next. `kWhenCalled`: the host stays connected, the command begins with the first byte that
-// comes, and its end is a line "again" on stdout. Gives only failures.
+// comes; when it has ended and the port is open again, there is a line "again" on stdout. Gives
+// only failures.
 int serve(const char* port, Start start, char* const* command);
 
 // Connects to QEMU's UNIX socket, waits until the SSH server behind it greets, connecting again

@@ -109,14 +109,15 @@ int serve_one(int port, char* const* command) {
 
 int serve(const char* port, Start start, char* const* command) {
   const short events = start == Start::kWhenCalled ? POLLIN : POLLIN | POLLOUT;
-  while (true) {
+  for (bool again = false;; again = true) {
     const common::UniqueFd fd(::open(port, O_RDWR | O_CLOEXEC | O_NONBLOCK));
     if (!fd) return failed(port);
-    wait_for_host(fd.get(), events);
-    if (serve_one(fd.get(), command) != 0) return 1;
-    if (start == Start::kWhenCalled && ::write(STDOUT_FILENO, "again\n", 6) != 6) {
+    // Not before: what comes to a port that is still to be closed is lost with it.
+    if (again && start == Start::kWhenCalled && ::write(STDOUT_FILENO, "again\n", 6) != 6) {
       return failed("stdout");
     }
+    wait_for_host(fd.get(), events);
+    if (serve_one(fd.get(), command) != 0) return 1;
   }
 }
 

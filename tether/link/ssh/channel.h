@@ -7,6 +7,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace tether {
 
@@ -26,6 +27,8 @@ class SshChannel {
   void pump();
   // What to wait for beside the client; fd -1: nothing. Asked of one that is not over.
   virtual pollfd waits() const = 0;
+  // Something of what it waits for has come, since it was asked what that is.
+  void wake() { woken_ = true; }
   // The client has gone, without an end that was agreed on.
   virtual void hang_up() {}
   // Nothing is left to be done but to wait for the client's word.
@@ -51,6 +54,8 @@ class SshChannel {
   // Nothing more is sent: half-close, or the channel's end.
   void finish();
   void close();
+  // Since the last time: there may be something to receive.
+  bool woken() { return std::exchange(woken_, false); }
   ssh_channel channel() const { return channel_; }
   ssh_channel_callbacks callbacks() { return &callbacks_; }
 
@@ -63,6 +68,7 @@ class SshChannel {
 
   ssh_channel channel_;
   ssh_channel_callbacks_struct callbacks_{};
+  bool woken_ = false;
   bool held_back_ = false;  // the library has bytes that there was no room for
   bool eof_ = false;        // the client sends nothing more
   bool eof_told_ = false;

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "tether/link/ssh/openssl.h"
+
 extern "C" {
 // Parts of sodium_init(); only the archive has them.
 int _sodium_runtime_get_cpu_features(void);
@@ -23,6 +25,10 @@ void choose_crypto() {
   (void)_crypto_onetimeauth_poly1305_pick_best_implementation();
   (void)_crypto_scalarmult_curve25519_pick_best_implementation();
   (void)_crypto_stream_chacha20_pick_best_implementation();
+  const uint64_t features = OPENSSL_ia32_cpuid(OPENSSL_ia32cap_P);
+  OPENSSL_ia32cap_P[0] = static_cast<uint32_t>(features);
+  OPENSSL_ia32cap_P[1] = static_cast<uint32_t>(features >> 32U);
+  link_sha256();
 }
 
 }  // namespace tether
@@ -35,6 +41,10 @@ constexpr uint32_t kKeyBits = 256;
 constexpr size_t kBlock = 64;
 
 }  // namespace
+
+// Called at the start of every process that has OpenSSL's objects: choose_crypto() does its work,
+// where there is any.
+extern "C" void OPENSSL_cpuid_setup() {}
 
 // As libssh's include/libssh/chacha.h and poly1305.h declare them.
 extern "C" {

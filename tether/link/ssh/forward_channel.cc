@@ -19,7 +19,7 @@ void ForwardChannel::work() {
     input_closed_ = true;
     ::shutdown(socket_.get(), SHUT_WR);
   }
-  if (output_.size() < most_output_ && !output_ended_) {
+  if (output_.size() < most_output_ && !output_ended_ && woken()) {
     output_ended_ = !receive_some(socket_.get(), output_);
   }
   output_.erase(0, write(output_));

@@ -9,6 +9,7 @@
 #include <iterator>
 #include <utility>
 
+#include "tether/link/ssh/aes.h"
 #include "tether/link/ssh/session_channel.h"
 #include "tether/link/ssh/short_session.h"
 #include "tether/link/ssh/subsystem_channel.h"
@@ -28,6 +29,7 @@ constexpr const char* kHostKey = "ssh-ed25519";
 constexpr const char* kCiphers =
     "chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes128-gcm@openssh.com,aes256-ctr,"
     "aes128-ctr";
+constexpr const char* kCiphersWithoutGcm = "chacha20-poly1305@openssh.com,aes256-ctr,aes128-ctr";
 constexpr const char* kMacs = "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com";
 // libssh2 1.10, which is the host end of a secure link, has none of these.
 constexpr const char* kLinkMacs =
@@ -60,11 +62,12 @@ bool LoginServer::prepare(int connection) {
   if (bind_ == nullptr || session_ == nullptr || event_ == nullptr) return false;
   const bool no = false;
   const char* macs = link_key_ ? kLinkMacs : kMacs;
+  const char* ciphers = has_gcm() ? kCiphers : kCiphersWithoutGcm;
   const bool good = set(bind_, SSH_BIND_OPTIONS_PROCESS_CONFIG, &no) &&
                     set(bind_, SSH_BIND_OPTIONS_KEY_EXCHANGE, kKeyExchange) &&
                     set(bind_, SSH_BIND_OPTIONS_HOSTKEY_ALGORITHMS, kHostKey) &&
-                    set(bind_, SSH_BIND_OPTIONS_CIPHERS_C_S, kCiphers) &&
-                    set(bind_, SSH_BIND_OPTIONS_CIPHERS_S_C, kCiphers) &&
+                    set(bind_, SSH_BIND_OPTIONS_CIPHERS_C_S, ciphers) &&
+                    set(bind_, SSH_BIND_OPTIONS_CIPHERS_S_C, ciphers) &&
                     set(bind_, SSH_BIND_OPTIONS_HMAC_C_S, macs) &&
                     set(bind_, SSH_BIND_OPTIONS_HMAC_S_C, macs) &&
                     set(bind_, SSH_BIND_OPTIONS_PUBKEY_ACCEPTED_KEY_TYPES, kClientKeys) &&
@@ -98,10 +101,7 @@ bool LoginServer::exchange_keys(int connection) {
     const int done = ssh_handle_key_exchange(session_);
     if (done == SSH_OK) return true;
     if (done != SSH_AGAIN) return false;
-    const int flags = ssh_get_poll_flags(session_);
-    pollfd waiting{connection,
-                   static_cast<short>(POLLIN | ((flags & SSH_WRITE_PENDING) != 0 ? POLLOUT : 0)),
-                   0};
+    pollfd waiting{connection, wanted_of_client(), 0};
     ::poll(&waiting, 1, -1);
   }
 }
@@ -129,23 +129,42 @@ void LoginServer::run(int connection) {
   }
 }
 
+// The library would wait after each packet for room for one more, though nobody has one.
+short LoginServer::wanted_of_client() const {
+  const bool write = (ssh_get_status(session_) & SSH_WRITE_PENDING) != 0;
+  return static_cast<short>(POLLIN | (write ? POLLOUT : 0));
+}
+
+// False: nothing can be waited for any more.
+bool LoginServer::wait(int connection) {
+  waiting_.clear();
+  waiting_.push_back({connection, wanted_of_client(), 0});
+  waiting_.push_back({services_.fd(), services_.events(), 0});
+  for (const auto& channel : channels_) {
+    if (!channel->over()) waiting_.push_back(channel->waits());
+  }
+  const size_t channels_end = waiting_.size();
+  for (const auto& opening : openings_) waiting_.push_back(opening->waits());
+  const int patience = packets_.in_packets != seen_ ? 0 : -1;
+  if (::poll(waiting_.data(), waiting_.size(), patience) < 0) {
+    for (pollfd& each : waiting_) each.revents = 0;
+    return errno == EINTR;
+  }
+  size_t at = 2;
+  for (const auto& channel : channels_) {
+    if (at < channels_end && !channel->over() && waiting_[at++].revents != 0) channel->wake();
+  }
+  return true;
+}
+
 // The library takes packets whenever it sends, so also while the channels have their turn. What
 // came then for a channel that had its turn before is nothing that poll() would tell: there is
 // another round at once. False: the client or the link process has gone.
 bool LoginServer::turn(int connection) {
-  std::vector<pollfd> waiting;
-  const bool write = (ssh_get_poll_flags(session_) & SSH_WRITE_PENDING) != 0;
-  waiting.push_back({connection, static_cast<short>(POLLIN | (write ? POLLOUT : 0)), 0});
-  waiting.push_back({services_.fd(), services_.events(), 0});
-  for (const auto& channel : channels_) {
-    if (!channel->over()) waiting.push_back(channel->waits());
-  }
-  for (const auto& opening : openings_) waiting.push_back(opening->waits());
-  const int patience = packets_.in_packets != seen_ ? 0 : -1;
-  if (::poll(waiting.data(), waiting.size(), patience) < 0) return errno == EINTR;
-  if (ssh_event_dopoll(event_, 0) == SSH_ERROR) return false;
+  if (!wait(connection)) return false;
+  if (waiting_[0].revents != 0 && ssh_event_dopoll(event_, 0) == SSH_ERROR) return false;
   seen_ = packets_.in_packets;
-  if (!services_.pump()) return false;
+  if (!services_.pump(waiting_[1].revents != 0)) return false;
   open_forwards();
   for (size_t i = 0; i < channels_.size(); ++i) channels_[i]->pump();
   sweep();

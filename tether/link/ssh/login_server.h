@@ -4,6 +4,7 @@
 #include <libssh/callbacks.h>
 #include <libssh/libssh.h>
 #include <libssh/server.h>
+#include <poll.h>
 
 #include <memory>
 #include <string>
@@ -34,6 +35,8 @@ class LoginServer {
   bool prepare(int connection);
   bool exchange_keys(int connection);
   bool turn(int connection);
+  bool wait(int connection);
+  short wanted_of_client() const;
   int authenticate(const char* user, ssh_key key, int signature);
   bool is_authorized(ssh_key key) const;
   bool is_link_key(ssh_key key) const;
@@ -63,6 +66,7 @@ class LoginServer {
   bool complained_ = false;
   std::vector<std::unique_ptr<SshChannel>> channels_;
   std::vector<std::unique_ptr<ForwardOpening>> openings_;
+  std::vector<pollfd> waiting_;  // of a turn: the client, the services, the channels, the openings
   ssh_counter_struct packets_{};
   uint64_t seen_ = 0;  // of packets that came: those before the channels' last turn
 };

@@ -33,13 +33,20 @@ size_t take_varint(std::string_view bytes, size_t& value) {
 
 }  // namespace
 
-bool receive_some(int fd, std::string& bytes) {
+bool receive_some(int fd, std::string_view& bytes) {
   // Of this process, which has one thread: most calls find little or nothing, and none may pay for
   // the room.
   static std::array<char, kPiece> piece;
   const ssize_t n = ::recv(fd, piece.data(), piece.size(), MSG_DONTWAIT);
-  if (n > 0) bytes.append(piece.data(), static_cast<size_t>(n));
+  bytes = {piece.data(), n > 0 ? static_cast<size_t>(n) : 0};
   return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+bool receive_some(int fd, std::string& bytes) {
+  std::string_view more;
+  const bool open = receive_some(fd, more);
+  bytes += more;
+  return open;
 }
 
 bool send_some(int fd, std::string& bytes) {
@@ -121,9 +128,9 @@ bool SshServices::receive() {
   return open;
 }
 
-bool SshServices::pump() {
+bool SshServices::pump(bool readable) {
   if (!control_) return true;
-  return send_some(control_.get(), out_) && receive();
+  return send_some(control_.get(), out_) && (!readable || receive());
 }
 
 }  // namespace tether

@@ -32,8 +32,9 @@ class SshServices {
   // text that is not UTF-8. `then` is called with the reply, from pump(), unless forgotten before.
   std::string ask(Request request, std::function<void(const Reply&)> then = {});
   void forget(const std::string& id) { waiting_.erase(id); }
-  // Sends and receives what can be now. False: the link process has gone.
-  bool pump();
+  // Sends what can be now, and receives unless it is known that nothing has come. False: the link
+  // process has gone.
+  bool pump(bool readable = true);
   int fd() const { return control_.get(); }
   short events() const;
 
@@ -48,6 +49,8 @@ class SshServices {
 
 // From a non-blocking socket, at the end of `bytes`. False: it has ended.
 bool receive_some(int fd, std::string& bytes);
+// The same, where it lies until the next call of either.
+bool receive_some(int fd, std::string_view& bytes);
 // Takes what was sent out of `bytes`. False: the other end has gone.
 bool send_some(int fd, std::string& bytes);
 

@@ -150,7 +150,7 @@ void SessionChannel::work() {
   if (agent_) {
     send_input();
     const bool room = outputs_[0].bytes.size() + outputs_[1].bytes.size() < kMaxHeld;
-    if (room && !take_frames()) {
+    if (room && woken() && !take_frames()) {
       agent_.reset();
       if (!exited_) fail("the session was lost");
     }
@@ -162,7 +162,7 @@ void SessionChannel::work() {
 }
 
 bool SessionChannel::take_frames() {
-  std::string bytes;
+  std::string_view bytes;
   const bool open = receive_some(agent_.get(), bytes);
   reader_.feed(bytes);
   while (const auto frame = reader_.next()) on_frame(*frame);
@@ -173,9 +173,14 @@ void SessionChannel::on_frame(const protocol::StdioReader::Frame& frame) {
   const auto& header = frame.header;
   switch (header.type) {
     case StdioType::kData: {
-      Output& output = outputs_[header.stream == Stream::kStderr ? 1 : 0];
-      if (output.bytes.empty()) output.offset = header.offset;
-      output.bytes += frame.payload;
+      const size_t stream = header.stream == Stream::kStderr ? 1 : 0;
+      Output& output = outputs_[stream];
+      std::string_view rest = frame.payload;
+      if (output.bytes.empty()) {
+        output.offset = header.offset;
+        rest.remove_prefix(deliver(stream, rest));
+      }
+      output.bytes += rest;
       return;
     }
     case StdioType::kAttached: {
@@ -205,8 +210,8 @@ void SessionChannel::send_input() {
   const size_t most = window_ - 1;
   if (!input_.empty() && under_way < most) {
     const size_t size = std::min({input_.size(), most - under_way, protocol::kStdioMaxPayload});
-    to_agent_ += protocol::encode_frame(StdioType::kData, Stream::kStdin, input_sent_,
-                                        std::string_view(input_).substr(0, size));
+    protocol::append_frame(to_agent_, StdioType::kData, Stream::kStdin, input_sent_,
+                           std::string_view(input_).substr(0, size));
     input_.erase(0, size);
     input_sent_ += size;
   }
@@ -218,15 +223,21 @@ void SessionChannel::send_input() {
 
 void SessionChannel::deliver() {
   for (size_t i = 0; i < outputs_.size(); ++i) {
-    Output& output = outputs_[i];
-    const size_t size = output.bytes.empty() ? 0 : write(output.bytes, i == 1);
-    if (size == 0) continue;
-    output.bytes.erase(0, size);
-    output.offset += size;
-    if (!agent_) continue;
-    to_agent_ += protocol::encode_frame(StdioType::kAck, i == 1 ? Stream::kStderr : Stream::kStdout,
-                                        output.offset);
+    outputs_[i].bytes.erase(0, deliver(i, outputs_[i].bytes));
   }
+}
+
+// How many of these bytes, the next ones of the stream, the client has taken.
+size_t SessionChannel::deliver(size_t stream, std::string_view bytes) {
+  const size_t size = bytes.empty() ? 0 : write(bytes, stream == 1);
+  if (size == 0) return 0;
+  outputs_[stream].offset += size;
+  if (agent_) {
+    protocol::append_frame(to_agent_, StdioType::kAck,
+                           stream == 1 ? Stream::kStderr : Stream::kStdout,
+                           outputs_[stream].offset);
+  }
+  return size;
 }
 
 void SessionChannel::end() {

@@ -37,6 +37,7 @@ class SessionChannel : public SshChannel {
   void on_frame(const protocol::StdioReader::Frame& frame);
   void send_input();
   void deliver();
+  size_t deliver(size_t stream, std::string_view bytes);
   void end();
   void fail(std::string_view text);
   void resize(int columns, int rows);
