@@ -15,7 +15,8 @@ inline constexpr std::string_view kDefaultCommandLine =
     // ...and only errors do: a character costs a trap into the hypervisor.
     "quiet "
     // A kernel that has faulted is of no use: end the machine at once, so that the host notices.
-    "panic=-1 oops=panic "
+    // What its watchdog has to say comes as an NMI.
+    "panic=-1 oops=panic unknown_nmi_panic "
     // The hypervisor's clocks are right; checking them against each other takes a tenth of the
     // boot.
     "no_timer_check tsc=reliable "

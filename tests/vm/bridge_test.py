@@ -9,6 +9,7 @@ import unittest
 import urllib.error
 import urllib.request
 
+from migrate_test import HERE, Migration
 from network_test import NetworkTest
 from vch_testing import inspect, vch
 
@@ -25,7 +26,9 @@ def setUpModule():
         subprocess.run(command.split(), check=True)
 
 
-class Bridge(NetworkTest):
+class OnBridge(NetworkTest):
+    """The test itself is the neighbour, 10.213.77.1."""
+
     def setUp(self):
         super().setUp()
         self.bridge = "br0"
@@ -34,6 +37,8 @@ class Bridge(NetworkTest):
         subprocess.run(["ip", "addr", "add", "10.213.77.1/24", "dev", self.bridge], check=True)
         subprocess.run(["ip", "link", "set", self.bridge, "up"], check=True)
 
+
+class Bridge(OnBridge):
     def await_inside(self, name, condition):
         self.assert_ended(self.inside(name, f"until {condition}; do usleep 50000; done"), 0, b"")
 
@@ -161,6 +166,37 @@ class Bridge(NetworkTest):
         # The deadline is the thing under test, and 20 s.
         result = self.sh("true", "--network", f"bridge:{self.bridge}")
         self.assert_one_line(result, 125, "get DHCP lease", "eth0", "no DHCP server answered")
+
+
+class Moves(OnBridge, Migration):
+    def await_announcements(self, listening, card, address):
+        """By the guest, of its address (ARP, sender and target are the same), and by QEMU, of the card (RARP)."""
+        missing = {"ARP", "RARP"}
+        while missing:
+            frame = listening.recv(2000)
+            if frame[6:12] != card or frame[0:6] != b"\xff" * 6:
+                continue
+            if frame[12:14] == b"\x08\x06" and frame[28:32] == frame[38:42] == address:
+                missing.discard("ARP")
+            if frame[12:14] == b"\x80\x35":
+                missing.discard("RARP")
+
+    def test_neighbours_are_told_and_connections_go_on(self):
+        name = self.start("nc -l -p 7 -e cat & echo ready; sleep 1000", "--memory", "64m", "--network",
+                          f"bridge:{self.bridge},ip=10.213.77.2/24")
+        self.addCleanup(self.empty_there)  # before its client is waited for
+        card = bytes.fromhex(inspect(name)["Networks"][0]["MacAddress"].replace(":", ""))
+        with socket.create_connection(("10.213.77.2", 7), timeout=60) as connection:
+            connection.sendall(b"before")
+            self.assertEqual(connection.recv(100), b"before")
+            with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as listening:
+                listening.bind((self.bridge, 3))
+                listening.settimeout(60)
+                self.migrate(name, HERE, self.there)
+                self.await_announcements(listening, card, socket.inet_aton("10.213.77.2"))
+            connection.sendall(b"after")
+            self.assertEqual(connection.recv(100), b"after")
+        self.assert_one_runs(name, self.there)
 
 
 class DhcpServer:

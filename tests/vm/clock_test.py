@@ -10,6 +10,7 @@ from vch_testing import VmTest, inspect, kill_shim, vch
 
 
 def qmp(name, *commands):
+    """Each command by its name, or with its arguments as a pair; gives the last one's answer."""
     directory = os.open(inspect(name)["Directory"], os.O_PATH)  # whose own name may be too long for a socket
     with socket.socket(socket.AF_UNIX) as monitor:
         monitor.connect(f"/proc/self/fd/{directory}/qmp.sock")
@@ -17,11 +18,13 @@ def qmp(name, *commands):
         with monitor.makefile("rw") as stream:
             stream.readline()
             for command in ("qmp_capabilities", *commands):
-                stream.write(json.dumps({"execute": command}))
+                command, arguments = (command, {}) if isinstance(command, str) else command
+                stream.write(json.dumps({"execute": command, "arguments": arguments}))
                 stream.flush()
                 while "return" not in (answer := json.loads(stream.readline())):
                     if "error" in answer:
                         raise AssertionError(answer)
+    return answer["return"]
 
 
 class Clock(VmTest):

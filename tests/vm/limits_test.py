@@ -110,7 +110,7 @@ class Limits(Running):
         # Beyond what it was prepared for: a line that says the ceiling, and nothing has changed.
         self.assert_one_line(vch("update", "-m", "600m", name), 1, "512m", "--memory-max")
         self.assert_one_line(vch("update", "--cpus", "4", name), 1, "room for 3", "--cpus-max")
-        self.assert_one_line(vch("update", "-m", "1m", name), 1, "--memory", "40m")
+        self.assert_one_line(vch("update", "-m", "1m", name), 1, "--memory", "42m")
         self.assertEqual(inspect(name)["Machine"]["Memory"], 400 * MIB)
 
         # Less: memory leaves the machine again, processors stop.
@@ -157,7 +157,7 @@ class Limits(Running):
     def test_what_makes_no_sense_is_refused_by_its_flag(self):
         for flags, words in ((("--cpus", "0"), ("--cpus", "1.5")),
                              (("--cpus-max", "0"), ("--cpus-max",)),
-                             (("-m", "8m"), ("--memory", "40m")),
+                             (("-m", "8m"), ("--memory", "42m")),
                              (("--memory-max", "64m"), ("--memory-max", "256m")),
                              (("--memory-reservation", "1g"), ("--memory-reservation",)),
                              (("--cpu-shares", "1"), ("--cpu-shares", "262144")),

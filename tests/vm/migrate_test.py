@@ -270,6 +270,43 @@ class Stays(Migration):
         self.assert_ended(self.at(source, "rm", "-f", name), 0)
         self.assertEqual(self.machines(name), [])
 
+    def test_one_that_is_removed_meanwhile_arrives_nowhere(self):
+        name = self.name()
+        self.start(name)
+        process, pid = self.begin(name)
+        self.assert_ended(vch("rm", "-f", name), 0, f"{name}\n".encode())
+        os.kill(pid, signal.SIGCONT)
+        said = process.stderr.read().decode()
+        self.assertNotEqual(process.wait(), 0)
+        self.assertRegex(said, rf"^vch: .*{name}.*\n$")
+        until(self, "the end of both QEMUs", lambda: self.machines(name) == [])
+        for state in (HERE, self.there):
+            self.assertNotIn(name, self.at(state, "ps", "-a").stdout.decode())
+        left = os.listdir(os.path.join(self.there, "containers"))
+        self.assertEqual([entry for entry in left if entry != ".lock"], [])
+
+    def test_the_journal_is_rotated_once_it_has_arrived(self):
+        name = self.name()
+        stream = Stream(["run", "-i", "--name", name, "--memory", "64m", "--log-opt", "max-size=1m",
+                         "--log-opt", "max-file=64", "busybox", "cat"], 1)
+
+        def journals(state):
+            directory = self.describe(name, state)["Directory"]
+            return {file for file in os.listdir(directory) if re.fullmatch(r"journal(\.\d+)?", file)}
+
+        until(self, "a rotation", lambda: stream.received_bytes > 0 and len(journals(HERE)) > 1)
+        process, pid = self.begin(name)
+        begun, before = stream.received_bytes, journals(HERE)
+        until(self, "more than a file of the journal takes", lambda: stream.received_bytes > begun + 3 * MIB)
+        self.assertLessEqual(len(journals(HERE)), len(before) + 1)  # one was under way, say
+        os.kill(pid, signal.SIGCONT)
+        self.assertEqual((process.stderr.read(), process.wait()), (b"", 0))
+        until(self, "a rotation", lambda: len(journals(self.there)) > len(before) + 1)
+        stream.finish(self)
+        logs = self.at(self.there, "logs", name)
+        self.assert_ended(logs, 0, stderr=b"")
+        self.assertEqual(hashlib.sha256(logs.stdout).digest(), stream.sent.digest())
+
     def test_what_cannot_be_moved_is_refused_by_its_name(self):
         name = self.name()
         for link, word in (("vsock", "vhost-device-vsock"), ("uart-tcp", "uart-tcp")):

@@ -6,12 +6,14 @@ import pty
 import random
 import subprocess
 import threading
+import time
 import tty
 
-from vch_testing import VCH
+from vch_testing import FULL, VCH
 
 CHUNK = 1 << 16
 MAX_UNANSWERED = 16  # lines typed ahead
+LINES = 1000000 if FULL else 200000  # of one exec that prints
 
 
 class Stream:
@@ -23,7 +25,7 @@ class Stream:
         self.generator = random.Random(seed)
         self.sent, self.received = hashlib.sha256(), hashlib.sha256()
         self.sent_bytes = self.received_bytes = 0
-        self.stopping = threading.Event()
+        self.stopping, self.tired, self.rests = (threading.Event() for _ in range(3))
         self.threads = [threading.Thread(target=self.feed), threading.Thread(target=self.drain)]
         for thread in self.threads:
             thread.start()
@@ -31,10 +33,21 @@ class Stream:
     def feed(self):
         with self.process.stdin as pipe:
             while not self.stopping.is_set():
+                if self.tired.is_set():
+                    self.rests.set()
+                    self.stopping.wait()
+                    return
                 piece = self.generator.randbytes(self.generator.randrange(1, CHUNK))
                 pipe.write(piece)
                 self.sent.update(piece)
                 self.sent_bytes += len(piece)
+
+    def rest(self):
+        """Sends nothing more, without an end, and returns once all has come back."""
+        self.tired.set()
+        self.rests.wait()
+        while self.received_bytes < self.sent_bytes and self.process.poll() is None:
+            time.sleep(0.01)
 
     def drain(self):
         while piece := os.read(self.process.stdout.fileno(), CHUNK):
@@ -90,3 +103,28 @@ class Terminal:
         test.assertEqual(self.process.wait(), 0)
         os.close(self.master)
         test.assertEqual(self.answers, [b"<line %d>" % i for i in range(self.typed)])
+
+
+class Printer:
+    """Execs that print much, one after another, until it is told to finish."""
+
+    def __init__(self, name):
+        self.name = name
+        text = "".join(f"{i}\n" for i in range(1, LINES + 1)).encode()
+        self.expected = hashlib.sha256(text).hexdigest()
+        self.results, self.stopping = [], threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.stopping.is_set():
+            with subprocess.Popen([VCH, "exec", self.name, "sh", "-c", f"seq 1 {LINES}; exit 9"],
+                                  stdout=subprocess.PIPE) as process:
+                digest = hashlib.file_digest(process.stdout, "sha256").hexdigest()
+            self.results.append((process.returncode, digest))
+
+    def finish(self, test):
+        self.stopping.set()
+        self.thread.join()
+        test.assertEqual(set(self.results), {(9, self.expected)})
+        return len(self.results)

@@ -103,6 +103,10 @@ common::Status run_hooks(const std::string& stage, const std::string& folder, in
   return {};
 }
 
+bool has_hooks(const char* stage, const std::string& folder) {
+  return ::access((folder + stage).c_str(), F_OK) == 0;
+}
+
 common::Status add_authorities(int root, const std::string& file) {
   const auto ours = common::read_file(file, kMaxBundle);
   if (ours.has_error()) return {};

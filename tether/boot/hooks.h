@@ -18,6 +18,9 @@ inline constexpr int kHookTimeoutMs = 30000;
 common::Status run_hooks(const std::string& stage, const std::string& folder = kHooks,
                          int timeout_ms = kHookTimeoutMs);
 
+// Whether there are any for the stage.
+bool has_hooks(const char* stage, const std::string& folder = kHooks);
+
 // Lets the container trust the certificates of /tools/authorities.pem, if there are any: appends
 // them to each bundle that the image has, or makes /etc/ssl/certs/ca-certificates.crt. `root` is
 // the container's root directory.

@@ -14,6 +14,7 @@
 
 #include "common/io.h"
 #include "tether/boot/device_rules.h"
+#include "tether/boot/watchdog.h"
 #include "tether/supervisor/clock.h"
 
 namespace tether {
@@ -101,6 +102,9 @@ StageResult<void> Supervisor::start() {
     return StageError{Stage::kCgroup, guarded.error()};
   }
   watch_space();
+  // Before there is somebody who could put another node in its place, and after all that may take
+  // its time.
+  use_watchdog(open_watchdog());
   enter(Stage::kNamespaces);
   if (auto status = start_primary(); status.has_error()) {
     return StageError{Stage::kStdio, status.error()};
@@ -180,6 +184,7 @@ void Supervisor::drop(common::UniqueFd& fd) {
 // ---- From here on dying is forbidden: whatever fails is noted, and the loop goes on. ----
 void Supervisor::run() {
   while (!finished()) turn(-1);
+  feed_for_the_end();
 }
 
 void Supervisor::turn(int timeout_ms) {
@@ -259,6 +264,7 @@ void Supervisor::on_signals() {
 
 void Supervisor::on_deadlines() {
   const uint64_t now = system_.now_ms();
+  if (watchdog_ && now >= feed_at_ms_) feed();
   if (link_restart_ms_ != 0 && now >= link_restart_ms_) start_link();
   if (dhcp_restart_ms_ != 0 && now >= dhcp_restart_ms_ && start_dhcp() != 0) on_dhcp_death();
   if (kill_at_ms_ != 0 && now >= kill_at_ms_ && primary_ != nullptr) {
@@ -299,6 +305,7 @@ void Supervisor::arm_timer() {
   consider(launcher_at_ms_);
   if (freezing_) consider(now + kFreezeCheckMs);
   consider(next_journal_deadline_ms());
+  if (watchdog_) consider(feed_at_ms_);
   // What elapsed and waits for somebody attached would make the loop spin.
   if (linger_until_ms_ > now || (primary_ != nullptr && primary_->attached == 0)) {
     consider(linger_until_ms_);

@@ -67,6 +67,8 @@ class Supervisor {
   // else the old one, and why it is back.
   void take_over(std::string_view why_not);
   void turn(int timeout_ms);  // of the loop; -1: waits for ever
+  // From now on it is fed by the loop (boot/watchdog.h); none: nothing is.
+  void use_watchdog(common::UniqueFd watchdog);
   bool finished();
 
   // Writes an event to the journal and tells the link process. `record.payload` is text.
@@ -110,6 +112,10 @@ class Supervisor {
   void on_signals();
   void on_deadlines();
   void arm_timer();
+
+  // supervisor_watchdog.cc
+  void feed();
+  void feed_for_the_end();
 
   // supervisor_network.cc
   StageResult<void> start_network();
@@ -343,6 +349,8 @@ class Supervisor {
   common::UniqueFd epoll_;
   common::UniqueFd signals_;
   common::UniqueFd timer_;
+  common::UniqueFd watchdog_;
+  uint64_t feed_at_ms_ = 0;
   uint64_t armed_ms_ = ~uint64_t{0};  // what it is set to; ~0: nothing
 
   LinkDevices link_devices_;

@@ -53,6 +53,7 @@ void Supervisor::watch_all() {
 void Supervisor::take_over(std::string_view why_not) {
   upgrade_.step = Upgrade::Step::kNone;
   upgrade_.failed = 0;
+  feed();
   // The scheduling policy goes with the process, what it is to be is found out again.
   const sched_param none{};
   ::sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &none);

@@ -191,7 +191,7 @@ void fill_session(pb::AgentSession& session, uint32_t id, uint32_t kind) {
 // Every field that is no descriptor has another value than a new supervisor's.
 pb::AgentState filled_state() {
   pb::AgentState all;
-  all.set_version(1);
+  all.set_version(kStateVersion);
   all.set_agent_version("fixture");
   auto& journal = *all.mutable_journal();
   journal.set_secret(11);
@@ -304,7 +304,7 @@ TEST(AgentState, ThatOfTheVersionsBeforeIsRead) {
 TEST(AgentState, AnUnknownVersionIsRefusedByItsNumber) {
   pb::AgentState state = filled_state();
   state.set_version(kStateVersion + 1);
-  EXPECT_NE(load_error(state).find("version 2"), std::string::npos) << load_error(state);
+  EXPECT_NE(load_error(state).find("version 3"), std::string::npos) << load_error(state);
   state.set_version(0);
   EXPECT_NE(load_error(state).find("version 0"), std::string::npos) << load_error(state);
 }

@@ -7,6 +7,7 @@
 #include "vch/cli/context.h"
 #include "vch/interaction/control.h"
 #include "vch/machine/container_config.h"
+#include "vch/machine/crash.h"
 #include "vch/machine/machine.h"
 #include "vch/machine/machine_wait.h"
 #include "vch/machine/remove_container.h"
@@ -91,6 +92,8 @@ Status stop(const Context& context, const std::string& name, std::optional<uint3
     RETURN_IF_ERROR(request(container, context.program, std::move(message), kControlTimeoutMs));
     const uint64_t longest = std::min<uint64_t>(uint64_t{grace_ms} + kPowerOffMs, INT32_MAX);
     RETURN_IF_ERROR(wait_for_machine_end(container, static_cast<int>(longest)));
+  } else {
+    note_killed(container);  // Its shim may be about to start it again.
   }
   std::printf("%s\n", name.c_str());
   return {};

@@ -5,6 +5,7 @@
 #include "common/io.h"
 #include "vch/cli/run.h"
 #include "vch/machine/accelerator.h"
+#include "vch/machine/crash.h"
 #include "vch/machine/link_tcp.h"
 #include "vch/machine/log_options.h"
 #include "vch/machine/machine.h"
@@ -45,6 +46,7 @@ Result<ContainerSpec> make_spec(const RunFlags& flags, const Image& image,
   spec.labels = merge_labels(image.config, flags.options.labels);
   spec.auto_remove = flags.auto_remove;
   spec.accelerator = flags.accelerator;
+  spec.on_panic = flags.on_panic;
   RETURN_IF_ERROR(set_log_options(flags.log_options, spec));
   if (flags.link != "virtio-serial" && flags.link != "uart" && flags.link != kUartTcp &&
       flags.link != "vsock") {
@@ -55,6 +57,15 @@ Result<ContainerSpec> make_spec(const RunFlags& flags, const Image& image,
   ASSIGN_OR_RETURN(spec.iso, find_iso(flags.iso));
   RETURN_IF_ERROR(check_iso(spec.iso));
   return spec;
+}
+
+Status check_on_panic(const RunFlags& flags) {
+  if (flags.on_panic != kOnPanicStop && flags.on_panic != kOnPanicReboot) {
+    return make_error(EINVAL, "--on-panic", "'" + flags.on_panic + "'", "want stop or reboot");
+  }
+  if (flags.on_panic == kOnPanicStop || !flags.auto_remove) return {};
+  return make_error(EINVAL, "--on-panic", "'" + flags.on_panic + "'",
+                    "--rm removes what would be started again; use one of the two");
 }
 
 // A line that crosses a network has no other doors.
@@ -97,6 +108,7 @@ Result<Container> create_container(const Context& context, const RunFlags& flags
     return make_error(EINVAL, "--restart", "'" + flags.options.restart + "'",
                       "--rm removes what would be restarted; use one of the two");
   }
+  RETURN_IF_ERROR(check_on_panic(flags));
   ASSIGN_OR_RETURN(const StateDir state, context.state());
   ASSIGN_OR_RETURN(ImageStore images, context.images());
   RETURN_IF_ERROR(check_limits(flags.limits));

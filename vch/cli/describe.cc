@@ -217,7 +217,9 @@ Result<Json> describe_container(const Context& context, const Container& contain
                      {"Memory", spec.memory},
                      {"MemoryMax", std::max(spec.memory, spec.memory_top)},
                      {"Cpus", spec.cpus},
-                     {"CpusMax", std::max(spec.cpus, spec.cpus_top)}};
+                     {"CpusMax", std::max(spec.cpus, spec.cpus_top)},
+                     {"OnPanic", spec.on_panic},
+                     {"Crashes", life ? life->crashes : 0}};
   json["Limits"] = describe_limits(spec, config.has_value() ? config->resources() : Resources());
   json["Shim"] = {{"Pid", or_null(shim_pid(container))}};
   json["Link"] = {{"Kind", spec.link}};

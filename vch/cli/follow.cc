@@ -63,9 +63,11 @@ Result<Followed> follow(const Context& context, const Container& container,
   return Followed{end.exit_code, end.detached};
 }
 
-void see_machine_off(const Container& container) {
+void see_machine_off(const Container& container, const std::optional<Life>& life) {
   ::signal(SIGINT, SIG_IGN);  // It takes a moment, and what comes after it must happen.
   if (wait_for_machine_end(container, kEndTimeoutMs).has_value()) return;
+  const auto now = read_life(container);
+  if (life && now.has_value() && *now && (*now)->journal != life->journal) return;
   std::fprintf(stderr, "vch: the machine of %s did not power off, ending it\n",
                container.spec.name.c_str());
   report(kill_machine(container));

@@ -1,11 +1,13 @@
 // Being attached to a container's command: from our terminal or pipes to the exit code.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "common/unique_fd.h"
 #include "vch/cli/context.h"
 #include "vch/interaction/detach_keys.h"
+#include "vch/machine/life.h"
 #include "vch/machine/machine.h"
 
 namespace vch {
@@ -33,8 +35,9 @@ LaunchOptions launch_followed(bool tty);
 common::Result<Followed> follow(const Context& context, const Container& container,
                                 const FollowOptions& options);
 // The machine powers itself off once the command has ended and everything was received: waits for
-// that, since only then are disks and locks free, and ends it if it does not.
-void see_machine_off(const Container& container);
+// that, since only then are disks and locks free, and ends it if it does not. Not one that another
+// has started since: `life` is the one that was followed.
+void see_machine_off(const Container& container, const std::optional<Life>& life);
 // Removes the container if it was made so and nobody else is there. `attended`: attend()'s.
 void leave(const Context& context, const Container& container, common::UniqueFd attended);
 

@@ -7,6 +7,7 @@
 
 #include "vch/cli/limit_flags.h"
 #include "vch/cli/process_flags.h"
+#include "vch/interaction/attach_end.h"
 #include "vch/machine/auto_remove.h"
 #include "vch/machine/container_state.h"
 #include "vch/machine/machine.h"
@@ -94,6 +95,10 @@ void add_create_flags(CLI::App& command, RunFlags& flags) {
       ->allow_extra_args(false);
   command.add_option("--accel", flags.accelerator, "auto, kvm or tcg")->capture_default_str();
   command.add_option("--iso", flags.iso, "The bootstrap ISO");
+  command
+      .add_option("--on-panic", flags.on_panic,
+                  "When its kernel panics, nothing in it goes on or QEMU dies: stop or reboot")
+      ->capture_default_str();
   command.add_option("--upgrade-key", flags.upgrade_key,
                      "Who may `vch upgrade` its agent: a public key on P-256, PEM [its own]");
   command
@@ -130,6 +135,11 @@ CLI::App* add_image_command(CLI::App& app, const char* name, const char* text, R
 Result<int> see_it_start(const Context& context, const Container& container,
                          const std::string& said) {
   ASSIGN_OR_RETURN(const ContainerState state, wait_for_start(container));
+  if (!state.failure && state.phase == ContainerState::Phase::kExited && state.started_ns == 0) {
+    ASSIGN_OR_RETURN(const AttachEnd end, machine_end(container, 0, 0, 0));
+    std::fprintf(stderr, "vch: %s\n", end.error.value_or("its machine has ended").c_str());
+    return kExitMachine;
+  }
   if (!state.failure) {
     // It keeps the journal short and removes what is to be removed; nobody else may come by.
     if (const Status shim = ensure_shim(container, context.program);
@@ -146,13 +156,14 @@ Result<int> see_it_start(const Context& context, const Container& container,
 Result<int> follow_to_the_end(const Context& context, const Container& container,
                               const FollowOptions& options) {
   ASSIGN_OR_RETURN(auto attended, attend(container));
+  const auto life = read_life(container);
   const auto end = follow(context, container, options);
   if (end.has_value() && end->detached) return end->exit_code;
   if (end.has_error()) {
     // Our own output is gone: nobody is left to run it for, as when `docker run` loses its pipe.
     (void)kill_machine(container);
   } else {
-    see_machine_off(container);
+    see_machine_off(container, life.has_value() ? *life : std::nullopt);
   }
   leave(context, container, std::move(attended));
   if (end.has_value()) return end->exit_code;

@@ -26,6 +26,7 @@ struct RunFlags {
   std::string detach_keys;
   std::string accelerator = "auto";
   std::string iso;
+  std::string on_panic = "stop";
   std::string upgrade_key;  // a file; empty: a key of the container's own
   std::string link = "virtio-serial";
   std::string link_security;  // "proof" or "ssh"; empty: as the link wants it

@@ -1,6 +1,7 @@
 #include "vch/interaction/attach_end.h"
 
 #include "vch/machine/container_state.h"
+#include "vch/machine/crash.h"
 
 namespace vch {
 namespace {
@@ -49,7 +50,9 @@ common::Result<AttachEnd> machine_end(const Container& container, uint32_t sessi
     const std::string when = state.started_ns != 0
                                  ? "while the command ran"
                                  : "last stage: " + std::string(stage_name(state.stage));
-    end.error = machine + " ended without a word, " + when + "; its console is in " +
+    const auto panic = panic_of(container);
+    end.error = machine + (panic ? " panicked, " : " ended without a word, ") + when +
+                (panic ? ": " + *panic : "") + "; its console is in " +
                 common::escape(container.file("console.log"));
   }
   return end;

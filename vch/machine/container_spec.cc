@@ -33,6 +33,7 @@ std::string to_json(const ContainerSpec& spec) {
                      {"ports", spec.ports},
                      {"journal_max_size", spec.journal_max_size},
                      {"journal_max_files", spec.journal_max_files},
+                     {"on_panic", spec.on_panic},
                      {"ssh_host_key", spec.ssh_host_key}};
   // Arguments are bytes, JSON is Unicode: what is not becomes U+FFFD here, in what is shown; the
   // machine gets its own from config.pb.
@@ -68,6 +69,7 @@ common::Result<ContainerSpec> parse_container_spec(std::string_view text,
     spec.ports = json.value("ports", spec.ports);
     spec.journal_max_size = json.value("journal_max_size", spec.journal_max_size);
     spec.journal_max_files = json.value("journal_max_files", spec.journal_max_files);
+    spec.on_panic = json.value("on_panic", spec.on_panic);
     spec.ssh_host_key = json.value("ssh_host_key", spec.ssh_host_key);
     return spec;
   } catch (const Json::exception&) {

@@ -4,7 +4,7 @@
 //   version 1 | id | name | image | image_id | command [string] | labels {string: string}
 //   created_ns since 1970 | auto_remove | memory bytes | cpus | accelerator | iso
 //   root_format | root_layer | volumes [see volume_mount.cc] | networks and ports, see
-//   network_json.h journal_max_size bytes | journal_max_files | ssh_host_key
+//   network_json.h journal_max_size bytes | journal_max_files | on_panic | ssh_host_key
 #pragma once
 
 #include <string>

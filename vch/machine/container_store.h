@@ -58,7 +58,8 @@ struct ContainerSpec {
   std::vector<PublishedPort> ports;
   uint64_t journal_max_size = uint64_t{64} << 20U;  // bytes of one journal file, about
   uint32_t journal_max_files = 3;
-  std::string ssh_host_key;  // "ssh-ed25519 AAAA...", public; empty: it serves no SSH
+  std::string on_panic = "stop";  // or "reboot": crash.h
+  std::string ssh_host_key;       // "ssh-ed25519 AAAA...", public; empty: it serves no SSH
 };
 
 struct Container {

@@ -16,7 +16,11 @@ common::Status write_life(const Container& container, const Life& life) {
                      {"journal_offset", life.journal.offset},
                      {"accelerator", life.accelerator},
                      {"vsock_cid", life.vsock_cid},
-                     {"ports", life.ports}};
+                     {"ports", life.ports},
+                     {"qemu_log", life.qemu_log},
+                     {"crashes", life.crashes},
+                     {"killed", life.killed},
+                     {"again", life.again}};
   return common::write_file_atomically(container.file("life.json"), json.dump() + "\n", 0600);
 }
 
@@ -35,6 +39,10 @@ common::Result<std::optional<Life>> read_life(const Container& container) {
     life.accelerator = json.at("accelerator").get<std::string>();
     life.vsock_cid = json.value("vsock_cid", life.vsock_cid);
     life.ports = json.value("ports", life.ports);
+    life.qemu_log = json.value("qemu_log", life.qemu_log);
+    life.crashes = json.value("crashes", life.crashes);
+    life.killed = json.value("killed", life.killed);
+    life.again = json.value("again", life.again);
     return std::optional<Life>(life);
   } catch (const Json::exception&) {
     return common::make_error(EBADMSG, "read", path, "damaged; the next start writes it anew");

@@ -63,7 +63,7 @@ TEST(Limits, CpusAreReadExactly) {
 }
 
 TEST(Limits, WhatDoesNotFitIsRefusedByItsFlag) {
-  expect_refused({.memory = "4m"}, "--memory", "want between 40m and 2048m");
+  expect_refused({.memory = "4m"}, "--memory", "want between 42m and 2048m");
   expect_refused({.memory = "x"}, "--memory", "want a number");
   expect_refused({.memory = "512m", .memory_max = "256m"}, "--memory-max", "--memory, 512m");
   expect_refused({.memory = "64m", .memory_reservation = "65m"}, "--memory-reservation",

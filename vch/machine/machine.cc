@@ -12,6 +12,7 @@
 #include "common/io.h"
 #include "protocol/config.h"
 #include "vch/machine/container_journal.h"
+#include "vch/machine/crash.h"
 #include "vch/machine/journal_past.h"
 #include "vch/machine/launch.h"
 #include "vch/machine/life.h"
@@ -124,6 +125,11 @@ static Status begin_life(const Container& container, QemuInputs& inputs) {
   life.accelerator = inputs.kvm ? "kvm" : "tcg";
   life.vsock_cid = inputs.vsock_cid;
   life.ports = inputs.ports;
+  const auto before = read_life(container);  // One that is damaged is written anew.
+  if (before.has_value() && *before && (*before)->again) life.crashes = (*before)->crashes;
+  struct stat log {};
+  if (::stat(container.file("qemu.log").c_str(), &log) == 0)
+    life.qemu_log = static_cast<uint64_t>(log.st_size);
   RETURN_IF_ERROR(forget_past(container));
   return write_life(container, life);
 }
@@ -297,6 +303,7 @@ bool machine_running(const Container& container) {
 
 Status kill_machine(const Container& container) {
   if (!machine_running(container)) return {};
+  note_killed(container);
   // Either way the lock tells: a QEMU that ends need not answer.
   if (ask_to_quit(container).has_value() &&
       wait_for_machine_end(container, kQuitTimeoutMs).has_value()) {

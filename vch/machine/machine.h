@@ -10,8 +10,8 @@
 
 namespace vch {
 
-// Below this the kernel does not get as far as the agent (36 MiB did not).
-inline constexpr uint64_t kLeastMachineMemory = uint64_t{40} << 20U;
+// Below this the kernel does not get as far as the agent (40 MiB did not).
+inline constexpr uint64_t kLeastMachineMemory = uint64_t{42} << 20U;
 // The host's memory in bytes: a machine of more would be killed, or kill others.
 uint64_t host_memory();
 

@@ -146,8 +146,11 @@ Words qemu_command(const ContainerSpec& spec, const QemuInputs& inputs) {
   add(words, {"-smp", spec.cpus_top > spec.cpus ? cpus + ",maxcpus=" + std::to_string(spec.cpus_top)
                                                 : cpus});
   add(words, {"-rtc", "base=utc"});
-  // What panics or cannot go on ends; a machine that hangs paused would never be missed.
-  add(words, {"-action", "panic=exit-failure,shutdown=poweroff"});
+  // What panics or cannot go on ends; a machine that hangs paused would never be missed. One that
+  // hangs gets an NMI, by which its kernel panics (unknown_nmi_panic). QEMU's log tells a panic
+  // from other ends (crash.h).
+  add(words, {"-action", "panic=exit-failure,shutdown=poweroff,watchdog=inject-nmi"});
+  add(words, {"-trace", "qemu_system_shutdown_request"});
   add(words,
       {"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"});
   add(words, {"-pidfile", "qemu.pid"});
@@ -167,6 +170,9 @@ Words qemu_command(const ContainerSpec& spec, const QemuInputs& inputs) {
   const auto network = qemu_network(spec.networks, inputs.ports, inputs.taps);
   words.insert(words.end(), network.begin(), network.end());
   add_spare_memory(words, spec, inputs);
+  // Of one slot, behind the volumes'.
+  add(words, {"-device", "pvpanic-pci,multifunction=on,addr=1d.0"});
+  add(words, {"-device", "i6300esb,multifunction=on,addr=1d.1"});
   return words;
 }
 

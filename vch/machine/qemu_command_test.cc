@@ -57,6 +57,13 @@ TEST(QemuCommand, GivesTheMachineWhatItWasAskedFor) {
   EXPECT_THAT(words, Contains(HasSubstr("-sandbox on")));
 }
 
+TEST(QemuCommand, NoticesPanicsAndHangs) {
+  const auto words = pairs(spec(), {.program = "q", .volume_disks = {}});
+  EXPECT_THAT(words, Contains("-action panic=exit-failure,shutdown=poweroff,watchdog=inject-nmi"));
+  EXPECT_THAT(words, Contains(HasSubstr("-device pvpanic-pci")));
+  EXPECT_THAT(words, Contains(HasSubstr("-device i6300esb")));
+}
+
 TEST(QemuCommand, IsReadyForMoreThanItStartsWith) {
   ContainerSpec growing = spec();
   growing.memory_top = uint64_t{1} << 30U;

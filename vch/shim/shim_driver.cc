@@ -5,6 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -14,6 +18,7 @@
 #include "protocol/config.h"
 #include "vch/machine/auto_remove.h"
 #include "vch/machine/container_spec.h"
+#include "vch/machine/crash.h"
 #include "vch/machine/link_tcp.h"
 #include "vch/machine/lock.h"
 #include "vch/machine/ssh_keys.h"
@@ -88,6 +93,40 @@ Status leave(const std::string& directory) {
   return container.has_value() ? remove_if_left(state, *container) : Status();
 }
 
+// False: a signal came before.
+bool wait_for(std::chrono::milliseconds time) {
+  asio::io_context io(1);
+  asio::signal_set signals(io, SIGTERM, SIGINT);
+  asio::steady_timer timer(io, time);
+  bool passed = false;
+  signals.async_wait([&timer](boost::system::error_code error, int) {
+    if (!error) timer.cancel();
+  });
+  timer.async_wait([&](boost::system::error_code error) {
+    passed = !error;
+    signals.cancel();
+  });
+  io.run();
+  return passed;
+}
+
+// As a person would: by `vch start`, which this process becomes, and which starts another shim.
+// Returns when it is not to be, by now.
+Status start_again(const Container& container) {
+  ASSIGN_OR_RETURN(const auto wait, wait_after_crash(container));
+  if (!wait || !wait_for(*wait)) return {};
+  ASSIGN_OR_RETURN(const auto still, wait_after_crash(container));  // Somebody may have come by.
+  if (!still) return {};
+  RETURN_IF_ERROR(note_crash(container));
+  ::umask(0077);
+  ::signal(SIGPIPE, SIG_DFL);
+  ::signal(SIGHUP, SIG_DFL);
+  const std::string state = std::filesystem::path(container.directory).parent_path().parent_path();
+  ::execl("/proc/self/exe", "vch", "--state", state.c_str(), "start", container.spec.id.c_str(),
+          nullptr);
+  return common::errno_error("execute", "vch start");
+}
+
 // Of one that cannot be read the defaults are kept.
 void read_spec(Container& container) {
   const std::string path = container.file("container.json");
@@ -119,8 +158,15 @@ Status serve(const std::string& directory) {
   ASSIGN_OR_RETURN(options.listener, listen_in(options.directory, "shim.sock"));
   const std::string socket = directory + "/shim.sock";
   RETURN_IF_ERROR(let_go_of_caller());
-  Shim(io, signals, std::move(options)).run();
+  const Container container = options.container;
+  bool ended = false;
+  {
+    Shim shim(io, signals, std::move(options));
+    shim.run();
+    ended = shim.machine_ended();
+  }
   ::unlink(socket.c_str());  // Ours until the lock goes.
+  if (ended) RETURN_IF_ERROR(start_again(container));
   return leave(directory);
 }
 

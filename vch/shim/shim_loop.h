@@ -52,6 +52,7 @@ class Shim {
   }
 
   void run();
+  bool machine_ended() const { return ended_; }  // else run() was ended by a signal
 
  private:
   static constexpr std::chrono::milliseconds kFirstLook{1};  // see look_at_machine()

@@ -2,7 +2,7 @@
 """Where every guest instruction of a boot goes, from power-on to the container's first one.
 
 usage: boot_profile.py [--machine q35|pc] [--memory MIB] [--functions N] [--steps N] [--volumes N]
-                       [--json FILE] [--svg FILE] [--check | --update]
+                       [--append TEXT] [--device DEVICE]... [--json FILE] [--svg FILE] [--check | --update]
 
 Boots a containerVM as `vch` would, under `-icount shift=0,sleep=off` with a plugin that counts
 translated blocks, and attributes them: firmware and loader, decompression, the kernel (timer
@@ -107,6 +107,16 @@ def volume_devices(scratch, volumes):
     return words
 
 
+def bootstrap_iso(build, options, scratch):
+    iso = os.path.join(build, "bootstrap.iso")
+    if options.append:
+        own = os.path.join(scratch, "bootstrap.iso")
+        subprocess.run([os.path.join(build, "bin", "tether-iso"), "customise", iso, "-o", own, "--append",
+                        options.append], check=True)
+        iso = own
+    return iso
+
+
 def measure(build, options, scratch):
     """One boot; gives the plugin's blocks."""
     root = os.path.join(scratch, "root")
@@ -128,13 +138,14 @@ def measure(build, options, scratch):
          "-m", str(options.memory), "-icount", "shift=0,sleep=off",
          "-plugin", f"{build}/tests/libblock_counts.so,out={counts}",
          "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-boot", "d",
-         "-drive", f"if=none,id=cd,format=raw,media=cdrom,readonly=on,file={build}/bootstrap.iso",
+         "-drive", f"if=none,id=cd,format=raw,media=cdrom,readonly=on,file={bootstrap_iso(build, options, scratch)}",
          "-device", f"{cd},drive=cd",
          "-drive", f"if=none,id=image,format=raw,readonly=on,file={directory}/image.squashfs",
          "-device", "virtio-blk-pci,drive=image,serial=image",
          "-drive", f"if=none,id=writable,format=raw,file={directory}/writable.ext4",
          "-device", "virtio-blk-pci,drive=writable,serial=writable",
          *volume_devices(scratch, volumes),
+         *[word for device in options.device for word in ("-device", device)],
          "-device", "virtio-serial-pci",
          "-chardev", f"file,id=journal,append=on,path={scratch}/journal",
          "-device", "virtserialport,chardev=journal,name=org.tether.journal.0",
@@ -260,6 +271,8 @@ def main():
     parser.add_argument("--functions", type=int, default=20, help="how many kernel functions to list")
     parser.add_argument("--steps", type=int, default=20, help="how many steps of the kernel to list")
     parser.add_argument("--volumes", type=int, default=0, help="how many volumes it mounts")
+    parser.add_argument("--append", help="added to the kernel's command line")
+    parser.add_argument("--device", action="append", default=[], help="one more, as QEMU's -device takes it")
     parser.add_argument("--json", help="write the stages here too")
     parser.add_argument("--svg", help="draw it here too")
     parser.add_argument("--check", action="store_true", help="compare with the baseline, and fail if it is worse")
