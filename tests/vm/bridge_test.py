@@ -1,5 +1,6 @@
 """Containers on a bridge, in a network namespace of this test's own."""
 
+import contextlib
 import ctypes
 import os
 import socket
@@ -9,7 +10,7 @@ import unittest
 import urllib.error
 import urllib.request
 
-from migrate_test import HERE, Migration
+from migrate_test import HERE, Migration, until
 from network_test import NetworkTest
 from vch_testing import inspect, vch
 
@@ -186,7 +187,12 @@ class Moves(OnBridge, Migration):
                           f"bridge:{self.bridge},ip=10.213.77.2/24")
         self.addCleanup(self.empty_there)  # before its client is waited for
         card = bytes.fromhex(inspect(name)["Networks"][0]["MacAddress"].replace(":", ""))
-        with socket.create_connection(("10.213.77.2", 7), timeout=60) as connection:
+
+        def connected():  # once it listens, which it says nothing of
+            with contextlib.suppress(ConnectionRefusedError):
+                return socket.create_connection(("10.213.77.2", 7), timeout=60)
+
+        with until(self, "an open port", connected) as connection:
             connection.sendall(b"before")
             self.assertEqual(connection.recv(100), b"before")
             with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as listening:
