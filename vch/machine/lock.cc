@@ -35,6 +35,15 @@ Result<UniqueFd> lock_file(const std::string& path, LockKind kind, int command) 
   return fd;
 }
 
+// Or nothing is. A migration puts another directory in the place of one before it gives its lock
+// up; who had opened that one would hear from it that nobody has it.
+bool is_at(const std::string& path, const UniqueFd& fd) {
+  struct stat now {
+  }, opened{};
+  if (::stat(path.c_str(), &now) != 0 || ::fstat(fd.get(), &opened) != 0) return true;
+  return now.st_dev == opened.st_dev && now.st_ino == opened.st_ino;
+}
+
 }  // namespace
 
 Result<UniqueFd> take_lock(const std::string& path, LockKind kind) {
@@ -46,11 +55,14 @@ Result<UniqueFd> wait_for_lock(const std::string& path) {
 }
 
 bool is_locked(const std::string& path) {
-  const auto fd = common::open_file(path, O_RDONLY);
-  if (fd.has_error()) return false;
-  // Asking for an exclusive lock finds shared holders too.
-  struct flock lock = whole_file(LockKind::kExclusive);
-  return ::fcntl(fd->get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  for (;;) {
+    const auto fd = common::open_file(path, O_RDONLY);
+    if (fd.has_error()) return false;
+    // Asking for an exclusive lock finds shared holders too.
+    struct flock lock = whole_file(LockKind::kExclusive);
+    if (::fcntl(fd->get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) return true;
+    if (is_at(path, *fd)) return false;
+  }
 }
 
 bool holds_lock(int pid, const std::string& path) {

@@ -1,8 +1,13 @@
 #include "vch/machine/lock.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <atomic>
+#include <thread>
 
 #include "vch/machine/state_fixture.h"
 
@@ -55,6 +60,31 @@ TEST_F(Lock, IsNotTakenForHeldByOneWhoMerelyHasTheFileOpen) {
   const auto held = want(take_lock(path));
   EXPECT_TRUE(holds_lock(::getpid(), path));
   EXPECT_FALSE(holds_lock(1, path));
+}
+
+TEST_F(Lock, IsHeldWhileItsDirectoryIsReplacedByOneWhoseLockIsHeld) {
+  const std::string place = scratch_ + "/place", other = scratch_ + "/other";
+  ASSERT_EQ(::mkdir(place.c_str(), 0700), 0);
+  auto held = want(take_lock(place + "/lock"));
+  std::atomic<bool> over = false;
+  std::atomic<int> asked = 0;
+  std::thread asking([&] {
+    for (; !over; ++asked) {
+      if (is_locked(place + "/lock")) continue;
+      ADD_FAILURE() << "nobody has it";
+      break;
+    }
+  });
+  for (int round = 0; round < 3000; ++round) {
+    ASSERT_EQ(::mkdir(other.c_str(), 0700), 0);
+    auto next = want(take_lock(other + "/lock"));
+    ASSERT_EQ(::renameat2(AT_FDCWD, other.c_str(), AT_FDCWD, place.c_str(), RENAME_EXCHANGE), 0);
+    held = std::move(next);
+    ::unlink((other + "/lock").c_str());
+    ::rmdir(other.c_str());
+  }
+  over = true;
+  asking.join();
 }
 
 TEST_F(Lock, ThatCannotBeMadeNamesItsPath) {

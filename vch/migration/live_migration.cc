@@ -10,14 +10,17 @@
 #include <thread>
 
 #include "vch/machine/launch.h"
+#include "vch/machine/life.h"
 #include "vch/machine/link_pipe.h"
 #include "vch/machine/lock.h"
 #include "vch/machine/machine.h"
 #include "vch/machine/machine_logs.h"
 #include "vch/machine/qemu_command.h"
+#include "vch/migration/drain_link.h"
 #include "vch/migration/source_machine.h"
 #include "vch/migration/target_command.h"
 #include "vch/migration/target_directory.h"
+#include "vch/migration/transfer.h"
 #include "vch/network/qemu_network.h"
 #include "vch/network/tap.h"
 #include "vch/shim/shim.h"
@@ -34,12 +37,7 @@ using Json = nlohmann::json;
 
 constexpr int kTimeoutMs = 10000;
 constexpr auto kLoadTimeout = std::chrono::seconds(60);
-constexpr auto kStopTimeout = std::chrono::seconds(30);
 constexpr auto kPause = std::chrono::milliseconds(1);
-constexpr const char* kSocketName = "migration";
-// What moves between two processes of one host is never worth slowing down.
-constexpr uint64_t kMostBandwidth = uint64_t{1} << 40U;
-constexpr int kMostDowntimeMs = 100;  // as QEMU estimates it before the source stops
 
 Json capability(const char* name) { return {{"capability", name}, {"state", true}}; }
 
@@ -138,20 +136,18 @@ Status LiveMigration::start_transfer() {
     return errno_error("socketpair");
   }
   const UniqueFd sending(ends[0]), receiving(ends[1]);
-  const Json uri = {{"uri", std::string("fd:") + kSocketName}};
   // Its images are locked no sooner than it runs.
   RETURN_IF_ERROR(run(*monitor_, "migrate-set-capabilities",
                       {{"capabilities", {capability("late-block-activate")}}}));
-  RETURN_IF_ERROR(monitor_->give(kSocketName, receiving.get(), kTimeoutMs));
-  RETURN_IF_ERROR(run(*monitor_, "migrate-incoming", uri));
-  ASSIGN_OR_RETURN(Qmp qmp, Qmp::open(source_.directory, kTimeoutMs));
+  RETURN_IF_ERROR(monitor_->give(kMigrationSocket, receiving.get(), kTimeoutMs));
   RETURN_IF_ERROR(
-      run(qmp, "migrate-set-capabilities", {{"capabilities", {capability("auto-converge")}}}));
-  RETURN_IF_ERROR(run(qmp, "migrate-set-parameters",
-                      {{"max-bandwidth", kMostBandwidth}, {"downtime-limit", kMostDowntimeMs}}));
-  RETURN_IF_ERROR(qmp.give(kSocketName, sending.get(), kTimeoutMs));
+      run(*monitor_, "migrate-incoming", {{"uri", std::string("fd:") + kMigrationSocket}}));
+  ASSIGN_OR_RETURN(const auto life, read_life(source_));
+  ASSIGN_OR_RETURN(Qmp qmp, Qmp::open(source_.directory, kTimeoutMs));
+  RETURN_IF_ERROR(qmp.give(kMigrationSocket, sending.get(), kTimeoutMs));
   began_ = Clock::now();
-  return run(qmp, "migrate", uri);
+  ASSIGN_OR_RETURN(downtime_, begin_transfer(qmp, !life || life->accelerator != "kvm"));
+  return {};
 }
 
 // Asked anew each time: QEMU's monitor has one client, and the shim and other commands want it too.
@@ -161,9 +157,12 @@ Result<Transfer> LiveMigration::look() {
   };
   if (!machine_running(source_)) return ended("its");
   if (!machine_running(target_)) return ended("the target's");
-  auto qmp = Qmp::open(source_.directory, kTimeoutMs);
-  if (qmp.has_error()) return machine_running(source_) ? qmp.error() : ended("its");
-  ASSIGN_OR_RETURN(const MigrationProgress now, migration_progress(*qmp));
+  MigrationProgress now;
+  {
+    auto qmp = Qmp::open(source_.directory, kTimeoutMs);
+    if (qmp.has_error()) return machine_running(source_) ? qmp.error() : ended("its");
+    ASSIGN_OR_RETURN(now, migration_progress(*qmp));
+  }
   if (now.status == "completed") {
     stopped_ = began_ + std::chrono::milliseconds(now.total_ms - now.downtime_ms);
     return Transfer{true, 1, 1};
@@ -173,7 +172,17 @@ Result<Transfer> LiveMigration::look() {
     return make_error(0, "migrate", source_.spec.name,
                       "QEMU: " + (now.error.empty() ? "the transfer " + now.status : now.error));
   }
+  if (now.status == "pre-switchover") RETURN_IF_ERROR(let_state_go());
   return Transfer{false, now.transferred, now.transferred + now.remaining};
+}
+
+// The source stands still, and its devices are as they will arrive.
+Status LiveMigration::let_state_go() {
+  if (no_shim_) return {};  // It is on its way.
+  ASSIGN_OR_RETURN(no_shim_, hold_shim_off(source_));
+  RETURN_IF_ERROR(drain_link(source_));
+  ASSIGN_OR_RETURN(Qmp qmp, Qmp::open(source_.directory, kTimeoutMs));
+  return run(qmp, "migrate-continue", {{"state", "pre-switchover"}});
 }
 
 // The source has sent its last byte; the target may have some to read.
@@ -194,7 +203,6 @@ Status LiveMigration::await_loaded() {
 
 Status LiveMigration::hand_over() {
   RETURN_IF_ERROR(await_loaded());
-  ASSIGN_OR_RETURN(no_shim_, hold_shim_off(source_));
   if (find_suspension(source_)) {
     return make_error(ENOSPC, "migrate", source_.spec.name, "there is no room for its journal");
   }
@@ -234,58 +242,8 @@ Status LiveMigration::run_target() {
   }
   Status runs = monitor_->execute("cont", kTimeoutMs);
   if (runs.has_error()) return machine_running(target_) ? runs : Status(ended());
-  downtime_ = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - stopped_);
+  downtime_ += std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - stopped_);
   return {};
-}
-
-Status LiveMigration::take_back() {
-  monitor_.reset();
-  RETURN_IF_ERROR(kill_machine(target_));
-  const std::string from = record_.at_target(), to = record_.incoming();
-  if (is_link(to)) {
-    RETURN_IF_ERROR(exchange(from, to));
-  } else if (::rename(from.c_str(), to.c_str()) != 0) {
-    return errno_error("rename", from);
-  }
-  target_.directory = to;
-  return {};
-}
-
-Status LiveMigration::undo() {
-  monitor_.reset();
-  // Nothing of the source's is touched before the target cannot run any more.
-  if (is_directory(target_.directory)) RETURN_IF_ERROR(kill_machine(target_));
-  const bool here = is_directory(source_.directory);  // else it has been removed meanwhile
-  if (here && machine_running(source_)) RETURN_IF_ERROR(resume_source());
-  no_shim_.reset();
-  RETURN_IF_ERROR(remove_incoming(record_));
-  if (!here) return {};
-  RETURN_IF_ERROR(remove_file(source_.file(kMigrationRecord)));
-  // Clients start one themselves, but the clock and the logs want one, too.
-  if (machine_running(source_)) complain(ensure_shim(source_, program_));
-  return {};
-}
-
-Status LiveMigration::resume_source() {
-  const auto deadline = Clock::now() + kStopTimeout;
-  for (;; std::this_thread::sleep_for(kPause)) {
-    auto qmp = Qmp::open(source_.directory, kTimeoutMs);
-    if (qmp.has_error()) return machine_running(source_) ? Status(qmp.error()) : Status();
-    ASSIGN_OR_RETURN(const MigrationProgress now, migration_progress(*qmp));
-    const bool over = now.status == "none" || now.status == "completed" || now.status == "failed" ||
-                      now.status == "cancelled";
-    if (over) {
-      ASSIGN_OR_RETURN(const std::string state, run_state(*qmp));
-      if (state == "running") return {};
-      if (state == "postmigrate" || state == "paused") return qmp->execute("cont", kTimeoutMs);
-    } else if (now.status != "cancelling") {
-      RETURN_IF_ERROR(qmp->execute("migrate_cancel", kTimeoutMs));
-    }
-    if (Clock::now() > deadline) {
-      return make_error(ETIMEDOUT, "go on with", source_.spec.name,
-                        "QEMU's transfer stays " + now.status);
-    }
-  }
 }
 
 void LiveMigration::complain(const Status& status) const {

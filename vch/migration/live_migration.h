@@ -37,6 +37,7 @@ class LiveMigration : public MigrationSteps {
 
   common::Status launch_target();
   common::Status start_transfer();
+  common::Status let_state_go();
   common::Status await_loaded();
   common::Status resume_source();
   void leave_no_anonymous_volumes() const;

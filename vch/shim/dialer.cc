@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "vch/machine/lock.h"
 #include "vch/shim/greeting.h"
 #include "vch/shim/shim.h"
 #include "vch/shim/start_shim.h"
@@ -87,6 +88,10 @@ Result<std::optional<UniqueFd>> Dialer::take_answer() {
   fd_.reset();
   const std::string_view reason = line.substr(line.starts_with("ERROR ") ? 6 : 0);
   if (reason == kMachineEnded) {
+    if (is_locked(container_.file("machine.lock"))) {
+      lost(false);  // It has not quite ended, or another has its place by now.
+      return nothing;
+    }
     return make_error(ENOTCONN, "connect to", container_.spec.name, "its machine has ended");
   }
   return make_error(ECONNREFUSED, "connect to service", service_, std::string(reason));
