@@ -210,7 +210,8 @@ class Supervisor {
 
   // supervisor_streams.cc
   void on_output(Session& session, uint32_t stream);
-  void gather();
+  void gather(size_t size);
+  void gather_link(bool wanted);
   void end_output(Session& session, uint32_t stream);
   void close_output(Output& output);
   void on_input(Session& session);
@@ -321,6 +322,8 @@ class Supervisor {
   uint64_t trim_at_ms_ = 0;        // 0: no ring has pages to give back
   Gathering gathering_;
   bool gathers_ = false;            // as the kernel was told
+  bool link_gathers_ = false;       // the same of the link process
+  uint64_t typed_ms_ = 0;           // when so little came that somebody may have typed it
   RingBudget rings_;                // lives longer than sessions_
   RingPool spare_rings_;            // likewise
   common::UniqueFd memory_events_;  // of the container's group

@@ -65,7 +65,10 @@ class FakeSystem : public System {
   ProcessUse use_of(pid_t pid) override {
     return {static_cast<uint64_t>(pid) * 10, static_cast<uint32_t>(pid) + 1};
   }
+  void set_batch(pid_t pid, bool wanted) override { batch[pid] = wanted; }
   uint64_t now_ms() override { return now; }
+
+  std::map<pid_t, bool> batch;
 
   size_t launches() const {
     size_t count = 0;

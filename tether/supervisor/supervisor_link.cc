@@ -19,6 +19,7 @@ using protocol::EventKind;
 
 constexpr uint32_t kDeathsAtOnce = 5;
 constexpr uint64_t kMaxBackOffMs = 1000;
+constexpr size_t kMostTyped = 64;        // at once: more is no keystroke, nor a word that is pasted
 constexpr uint64_t kSoundRunMs = 10000;  // who lived so long starts with a clean record
 constexpr int kMessagesPerTurn = 32;
 constexpr uint32_t kMostCalls = 0xffff;
@@ -49,6 +50,7 @@ void Supervisor::start_link() {
     return;
   }
   link_pid_ = pid;
+  link_gathers_ = false;
   link_forbidden_call_ = 0;
   link_started_ms_ = system_.now_ms();
   ++link_starts_;
@@ -241,7 +243,11 @@ void Supervisor::on_stdin_message(const LinkHeader& header, std::string_view pay
   if (header.type == LinkType::kStdinEof) {
     if (!session.tty) session.input_eof = true;
   } else {
-    gather();
+    if (payload.size() <= kMostTyped) {
+      typed_ms_ = system_.now_ms();
+      gather_link(false);
+    }
+    gather(payload.size());
     if (!pass_on(session, header, payload))
       session.queue.push(header.writer, header.offset, payload);
   }

@@ -1,6 +1,5 @@
 // The first turns of a program that took another's place, or is back in its own.
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 
@@ -55,8 +54,9 @@ void Supervisor::take_over(std::string_view why_not) {
   upgrade_.failed = 0;
   feed();
   // The scheduling policy goes with the process, what it is to be is found out again.
-  const sched_param none{};
-  ::sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &none);
+  system_.set_batch(0, false);
+  link_gathers_ = true;  // of what the old agent knew
+  gather_link(false);
   if (!why_not.empty()) {
     upgrade_.failed = ENOEXEC;
     std::snprintf(upgrade_.why.data(), upgrade_.why.size(), "the new agent did not come up: %.*s",

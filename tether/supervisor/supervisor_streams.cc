@@ -1,7 +1,6 @@
 // The bytes of the sessions: out of their pipes and terminals into the rings, and in from the
 // queues.
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@ constexpr int kReadsPerTurn = 8;
 // What fills a pipe of the usual size gets a larger one: fewer switches of processes.
 constexpr uint64_t kUsualPipe = 64 * 1024;
 constexpr int kWidePipe = 256 * 1024;
+constexpr uint64_t kTypingLastsMs = 1000;
 constexpr uint64_t kTrimMs = 250;  // a stream that pauses so long gives memory back
 
 }  // namespace
@@ -57,19 +57,28 @@ void Supervisor::on_output(Session& session, uint32_t stream) {
     break;
   }
   if (output.ring.head() == before) return;
-  gather();
+  gather(output.ring.head() - before);
   if (output.ended) return;
   tell_head(session, stream);
   if (&session == primary_) pump_journal();
 }
 
-// A batch task that is woken does not interrupt who runs, and is next as soon as they wait.
-void Supervisor::gather() {
-  const bool wanted = gathering_.on_bytes(system_.now_ms());
-  if (wanted == gathers_) return;
-  gathers_ = wanted;
-  const sched_param none{};
-  ::sched_setscheduler(0, (wanted ? SCHED_BATCH : SCHED_OTHER) | SCHED_RESET_ON_FORK, &none);
+void Supervisor::gather(size_t size) {
+  const uint64_t now = system_.now_ms();
+  const bool wanted = gathering_.on_bytes(now, size);
+  if (wanted != gathers_) {
+    gathers_ = wanted;
+    system_.set_batch(0, wanted);
+  }
+  gather_link(wanted && now - typed_ms_ > kTypingLastsMs);
+}
+
+// It says on what comes, and what it says makes others say something. Who types beside a stream
+// would wait for all of them.
+void Supervisor::gather_link(bool wanted) {
+  if (wanted == link_gathers_) return;
+  link_gathers_ = wanted;
+  if (link_pid_ > 0) system_.set_batch(link_pid_, wanted);
 }
 
 // A TTY's input is the same description: without this the loop would hear of its end for ever.

@@ -1,6 +1,7 @@
 #include "tether/supervisor/system.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -86,6 +87,10 @@ class KernelSystem : public System {
     return events.find("frozen 1") != std::string_view::npos;
   }
   ProcessUse use_of(pid_t pid) override { return {pss_kib(pid), open_descriptors(pid)}; }
+  void set_batch(pid_t pid, bool wanted) override {
+    const sched_param none{};
+    ::sched_setscheduler(pid, (wanted ? SCHED_BATCH : SCHED_OTHER) | SCHED_RESET_ON_FORK, &none);
+  }
   uint64_t now_ms() override { return tether::now_ms(); }
 };
 

@@ -35,6 +35,9 @@ class System {
   virtual bool frozen(int directory) = 0;
   // What the process holds; zeros: unknown.
   virtual ProcessUse use_of(pid_t pid) = 0;
+  // Whether the process (0: this one) is a batch task: one that is woken does not interrupt who
+  // runs, and is next as soon as they wait.
+  virtual void set_batch(pid_t pid, bool wanted) = 0;
   // Since boot.
   virtual uint64_t now_ms() = 0;
 };

@@ -15,7 +15,7 @@ namespace tether {
 // not fit stays with the library, and so closes the client's window.
 class SshChannel {
  public:
-  static constexpr size_t kMaxHeld = 64 * 1024;           // bytes, in each direction
+  static constexpr size_t kMaxHeld = 256 * 1024;          // bytes, in each direction
   static constexpr size_t kMaxUntaken = 4 * 1024 * 1024;  // the library's window is below 2 MB
 
   explicit SshChannel(ssh_channel channel);

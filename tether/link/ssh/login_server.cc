@@ -14,6 +14,7 @@
 #include "tether/link/ssh/short_session.h"
 #include "tether/link/ssh/subsystem_channel.h"
 #include "tether/supervisor/clock.h"
+#include "tether/supervisor/system.h"
 
 namespace tether {
 namespace {
@@ -164,6 +165,7 @@ bool LoginServer::turn(int connection) {
   if (!wait(connection)) return false;
   if (waiting_[0].revents != 0 && ssh_event_dopoll(event_, 0) == SSH_ERROR) return false;
   seen_ = packets_.in_packets;
+  gather();
   if (!services_.pump(waiting_[1].revents != 0)) return false;
   open_forwards();
   for (size_t i = 0; i < channels_.size(); ++i) channels_[i]->pump();
@@ -176,6 +178,16 @@ bool LoginServer::turn(int connection) {
   }
   return ssh_is_connected(session_) != 0 &&
          (ssh_get_status(session_) & (SSH_CLOSED | SSH_CLOSED_ERROR)) == 0;
+}
+
+// Of a stream much is encrypted or deciphered at once: whoever has more to say first says it.
+void LoginServer::gather() {
+  const uint64_t moved = packets_.in_bytes + packets_.out_bytes;
+  const size_t size = moved - std::exchange(moved_, moved);
+  if (size == 0) return;
+  const bool wanted = gathering_.on_bytes(now_ms(), size);
+  if (wanted == std::exchange(gathers_, wanted)) return;
+  kernel_system().set_batch(0, wanted);
 }
 
 // What goes may send its last words, and so hear of a new channel: not while it is in the list.

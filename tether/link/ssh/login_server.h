@@ -14,6 +14,7 @@
 #include "tether/link/ssh/forward_opening.h"
 #include "tether/link/ssh/keys.h"
 #include "tether/link/ssh/services.h"
+#include "tether/supervisor/gathering.h"
 
 namespace tether {
 
@@ -50,6 +51,7 @@ class LoginServer {
   int on_message(ssh_message message);
   void hang_up();
   void sweep();
+  void gather();
 
   SshServices& services_;
   SshKey host_key_;
@@ -68,7 +70,10 @@ class LoginServer {
   std::vector<std::unique_ptr<ForwardOpening>> openings_;
   std::vector<pollfd> waiting_;  // of a turn: the client, the services, the channels, the openings
   ssh_counter_struct packets_{};
-  uint64_t seen_ = 0;  // of packets that came: those before the channels' last turn
+  Gathering gathering_;
+  bool gathers_ = false;  // as the kernel was told
+  uint64_t moved_ = 0;    // bytes, as they were counted last
+  uint64_t seen_ = 0;     // of packets that came: those before the channels' last turn
 };
 
 }  // namespace tether

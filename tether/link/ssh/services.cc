@@ -11,7 +11,7 @@
 namespace tether {
 namespace {
 
-constexpr size_t kPiece = 64 * 1024;
+constexpr size_t kPiece = 256 * 1024;
 constexpr size_t kIdSize = 16;
 constexpr int kLinkBuffer = 8 * 1024;
 

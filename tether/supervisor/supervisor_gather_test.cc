@@ -1,0 +1,56 @@
+#include "tether/supervisor/supervisor_fixture.h"
+
+namespace tether {
+namespace {
+
+class GatherTest : public SupervisorFixture {
+ protected:
+  // The primary says much, again and again.
+  void stream() {
+    const std::string piece(Gathering::kBulk, 'x');
+    for (uint32_t i = 0; i <= Gathering::kInARow + 1; ++i) {
+      system_.now += Gathering::kBulkMs / 2;
+      for (FakeSystem::Spawned& one : system_.spawned) {
+        const auto output = one.fds.find(STDOUT_FILENO);
+        if (output == one.fds.end()) continue;
+        ASSERT_EQ(::write(output->second.get(), piece.data(), piece.size()), ssize_t(piece.size()));
+      }
+      turn();
+      hear();
+    }
+  }
+};
+
+TEST_F(GatherTest, AStreamInterruptsNobody) {
+  boot_running();
+  EXPECT_TRUE(system_.batch.empty());
+  stream();
+  EXPECT_TRUE(system_.batch[0]);
+  EXPECT_TRUE(system_.batch[link_pid_]);
+}
+
+TEST_F(GatherTest, ALinkProcessThatComesIntoAStreamNeither) {
+  boot_running();
+  stream();
+  restart_link();
+  stream();
+  EXPECT_TRUE(system_.batch[link_pid_]);
+}
+
+TEST_F(GatherTest, WhoTypesBesideItIsHeardAtOnce) {
+  config_.mutable_primary()->set_open_stdin(true);
+  boot_running();
+  stream();
+  say(message(LinkType::kStdin, kPrimary, 0, 5), "x");
+  turn();
+  EXPECT_FALSE(system_.batch[link_pid_]);
+  EXPECT_TRUE(system_.batch[0]) << "it has nobody to interrupt";
+  stream();
+  EXPECT_FALSE(system_.batch[link_pid_]) << "more may be typed";
+  system_.now += 2000;
+  stream();
+  EXPECT_TRUE(system_.batch[link_pid_]);
+}
+
+}  // namespace
+}  // namespace tether
