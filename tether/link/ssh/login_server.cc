@@ -11,7 +11,6 @@
 
 #include "tether/link/ssh/aes.h"
 #include "tether/link/ssh/session_channel.h"
-#include "tether/link/ssh/short_session.h"
 #include "tether/link/ssh/subsystem_channel.h"
 #include "tether/supervisor/clock.h"
 #include "tether/supervisor/system.h"
@@ -19,8 +18,6 @@
 namespace tether {
 namespace {
 
-constexpr int kMaxAttempts = 3;
-constexpr uint64_t kCheckMs = 10000;  // whether there is such a user
 constexpr uint64_t kLastWordsMs = 1000;
 
 // What has no known weakness and is in OpenSSH, libssh2 and Paramiko. The library adds strict key
@@ -211,56 +208,6 @@ void LoginServer::hang_up() {
 }
 
 void LoginServer::refuse(const std::string& why) { services_.news(SshAsk::kRefused, why); }
-
-bool LoginServer::is_authorized(ssh_key key) const {
-  return std::any_of(authorized_.begin(), authorized_.end(), [key](const SshKey& known) {
-    return ssh_key_cmp(known.get(), key, SSH_KEY_CMP_PUBLIC) == 0;
-  });
-}
-
-bool LoginServer::is_link_key(ssh_key key) const {
-  return link_key_ && ssh_key_cmp(link_key_.get(), key, SSH_KEY_CMP_PUBLIC) == 0;
-}
-
-int LoginServer::authenticate(const char* user, ssh_key key, int signature) {
-  if (attempts_ >= kMaxAttempts || !user_.empty()) return SSH_AUTH_DENIED;
-  const bool asks = signature == SSH_PUBLICKEY_STATE_NONE;
-  const bool link = is_link_key(key);
-  std::string why;
-  if (link && std::string_view(user) != kSshLinkUser) {
-    why = "the link's key is for the user vch alone";
-  } else if (!link && !is_authorized(key)) {
-    why = "key " + fingerprint(key) + " is not authorized";
-  } else if (asks) {
-    return SSH_AUTH_SUCCESS;  // It may prove that it has the key.
-  } else if (signature != SSH_PUBLICKEY_STATE_VALID) {
-    why = "bad signature";
-  } else if (!link && !user_exists(user)) {
-    why = "the container has no such user";
-  } else {
-    user_ = user;
-    is_link_ = link;
-    ::alarm(0);  // ssh_main() set it
-    services_.news(SshAsk::kLoggedIn, user_ + ", key " + fingerprint(key));
-    return SSH_AUTH_SUCCESS;
-  }
-  ++attempts_;
-  last_refusal_ = std::string("user ") + user + ": " + why;
-  return SSH_AUTH_DENIED;
-}
-
-// Nothing else can go on in a login that nobody has logged in to: this waits.
-bool LoginServer::user_exists(const std::string& user) {
-  ShortSession check(services_, ::tether::v1::Login::CHECK, user);
-  const uint64_t deadline = now_ms() + kCheckMs;
-  while (!check.over() && now_ms() < deadline && services_.pump()) {
-    check.pump();
-    if (check.over()) break;
-    std::array<pollfd, 2> waiting = {{{services_.fd(), services_.events(), 0}, check.waits()}};
-    ::poll(waiting.data(), waiting.size(), static_cast<int>(kCheckMs));
-  }
-  return check.worked();
-}
 
 ssh_channel LoginServer::open_session() {
   if (user_.empty() || !has_room()) return nullptr;

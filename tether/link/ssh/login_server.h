@@ -33,6 +33,8 @@ class LoginServer {
   void run(int connection);
 
  private:
+  static constexpr int kMaxAttempts = 3;
+
   bool prepare(int connection);
   bool exchange_keys(int connection);
   bool turn(int connection);
