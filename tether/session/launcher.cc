@@ -15,6 +15,7 @@
 #include "tether/session/confinement.h"
 #include "tether/session/launch.h"
 #include "tether/session/namespaces.h"
+#include "tether/session/nested_group.h"
 #include "tether/session/privileges.h"
 #include "tether/session/report.h"
 #include "tether/session/tools.h"
@@ -126,12 +127,14 @@ bool take_places(const Request& request) {
 
 class Server {
  public:
-  Server(common::UniqueFd join, common::UniqueFd group)
-      : join_(std::move(join)), group_(std::move(group)) {}
+  Server(common::UniqueFd join, common::UniqueFd group, common::UniqueFd primary_group)
+      : join_(std::move(join)),
+        group_(std::move(group)),
+        primary_group_(std::move(primary_group)) {}
 
   void serve(const Request& request) {
     long pid = -1;
-    if (choose(request.wanted.outside != 0)) pid = clone_process(group_.get(), false);
+    if (choose(request.wanted.outside != 0)) pid = clone_into_group();
     if (pid == 0) run(request);
     if (pid >= 0) return;
     const bool full = errno == EAGAIN;
@@ -150,6 +153,16 @@ class Server {
     return true;
   }
 
+  // Beside the primary, where the container's own group takes no processes.
+  long clone_into_group() {
+    const long pid = clone_process(group_.get(), false);
+    if (pid >= 0 || errno != EBUSY) return pid;
+    const auto nested = open_nested_group(group_.get(), primary_group_.get());
+    if (nested) return clone_process(nested.get(), false);
+    errno = EBUSY;
+    return -1;
+  }
+
   [[noreturn]] static void run(const Request& request) {
     if (!take_places(request)) ::_exit(125);
     run_spec();
@@ -157,6 +170,7 @@ class Server {
 
   common::UniqueFd join_;
   common::UniqueFd group_;
+  common::UniqueFd primary_group_;  // its cgroup file, which tells no more than a path
   bool outside_ = false;
 };
 
@@ -175,6 +189,8 @@ StageResult<void> confine_beforehand(const protocol::pb::Sandbox& sandbox) {
 StageResult<void> serve_all(common::UniqueFd join, bool sealed) {
   auto group = open_group();
   if (group.has_error()) return StageError{Stage::kCgroup, group.error()};
+  // While /proc is still the agent's.
+  auto primary_group = open_cgroup_file(pid_of(join.get()));
   {
     const auto spec = read_spec(kLaunchSpecFd);
     if (spec.has_error()) return spec.error();
@@ -185,7 +201,7 @@ StageResult<void> serve_all(common::UniqueFd join, bool sealed) {
   }
   // What comes with a request lands above the places that it is moved to.
   ::fcntl(0, F_DUPFD_CLOEXEC, kLaunchStatusFd);
-  Server server(std::move(join), std::move(*group));
+  Server server(std::move(join), std::move(*group), std::move(primary_group));
   for (Request request; receive(request, 0); request = {}) {
     server.serve(request);
     request.close();

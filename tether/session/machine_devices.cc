@@ -19,6 +19,9 @@ constexpr const char* kInEveryContainer[] = {
     "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx"};
 constexpr const char* kMountedOver[] = {"/dev/pts", "/dev/shm", "/dev/mqueue"};
 
+// udev would let everybody open them, and programs that are not root's expect that.
+constexpr const char* kForEverybody[] = {"/dev/fuse", "/dev/net/tun"};
+
 bool is_mounted_over(const std::string& path) {
   return std::find(std::begin(kMountedOver), std::end(kMountedOver), path) !=
          std::end(kMountedOver);
@@ -27,6 +30,11 @@ bool is_mounted_over(const std::string& path) {
 bool every_container_has(const std::string& path) {
   return std::find(std::begin(kInEveryContainer), std::end(kInEveryContainer), path) !=
          std::end(kInEveryContainer);
+}
+
+bool is_for_everybody(const std::string& path) {
+  return std::find(std::begin(kForEverybody), std::end(kForEverybody), path) !=
+         std::end(kForEverybody);
 }
 
 // False: it is no device of the container's.
@@ -42,7 +50,7 @@ bool describe(const std::string& path, std::span<const DeviceRange> agents, Boot
   }
   if (!S_ISCHR(about.st_mode) && !S_ISBLK(about.st_mode)) return false;
   row.action = BootRow::Action::kDevice;
-  row.mode = about.st_mode;
+  row.mode = about.st_mode | (is_for_everybody(path) ? 0666U : 0U);
   row.major = major(about.st_rdev);
   row.minor = minor(about.st_rdev);
   const bool block = S_ISBLK(about.st_mode);

@@ -10,6 +10,7 @@
 
 #include "common/io.h"
 #include "tether/session/confinement.h"
+#include "tether/session/nested_group.h"
 #include "tether/supervisor/supervisor.h"
 
 namespace tether {
@@ -144,7 +145,13 @@ int Supervisor::spawn_launcher(Session& session, int spec_fd,
     if (!join) return ESRCH;
     slots[used++] = {join.get(), kLaunchJoinFd};
   }
-  const pid_t pid = system_.spawn("launch", std::span(slots).first(used), container_cgroup_.get());
+  const auto given = std::span(slots).first(used);
+  pid_t pid = system_.spawn("launch", given, container_cgroup_.get());
+  if (pid == -EBUSY && join) {
+    const common::UniqueFd file = open_cgroup_file(primary_->pid);
+    const common::UniqueFd nested = open_nested_group(container_cgroup_.get(), file.get());
+    if (nested) pid = system_.spawn("launch", given, nested.get());
+  }
   if (pid < 0) return -pid;
   session.launcher = pid;
   return 0;

@@ -19,6 +19,7 @@ import bisect
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,8 @@ KERNEL_BASE = 0xFFFFFFFF80000000
 COMPRESSED_ENTRY = 0x100000
 DECOMPRESSED_ENTRY = 0x1000000
 BOARDS = {"q35": "q35,i8042=off,vmport=off,smbus=off", "pc": "pc,i8042=off,vmport=off"}
+# By which vch's machines tell of a panic and of a hang, where vch puts them.
+CRASH_DEVICES = ["-device", "pvpanic-pci,multifunction=on,addr=1d.0", "-device", "i6300esb,multifunction=on,addr=1d.1"]
 # What the kernel does before its initcalls, as far as it is worth a line.
 EARLY_STEPS = {
     "start_kernel", "setup_arch", "init_mem_mapping", "paging_init", "acpi_boot_init", "mem_init",
@@ -121,7 +124,7 @@ def measure(build, options, scratch):
     """One boot; gives the plugin's blocks."""
     root = os.path.join(scratch, "root")
     os.makedirs(root)
-    os.link(os.path.join(build, "tests", "boot-first"), os.path.join(root, "first"))
+    shutil.copy(os.path.join(build, "tests", "boot-first"), os.path.join(root, "first"))
     vch = [os.path.join(build, "bin", "vch"), "--state", os.path.join(scratch, "state")]
     volumes = [f"v{i}" for i in range(options.volumes)]
     created = subprocess.run(
@@ -146,6 +149,7 @@ def measure(build, options, scratch):
          "-device", "virtio-blk-pci,drive=writable,serial=writable",
          *volume_devices(scratch, volumes),
          *[word for device in options.device for word in ("-device", device)],
+         *CRASH_DEVICES,
          "-device", "virtio-serial-pci",
          "-chardev", f"file,id=journal,append=on,path={scratch}/journal",
          "-device", "virtserialport,chardev=journal,name=org.tether.journal.0",
