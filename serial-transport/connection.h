@@ -39,6 +39,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   executor_type get_executor() const;
   const std::string& service() const { return service_; }
+  // Of all connections of the endpoint that are open.
+  ConnectionId id() const { return id_; }
 
   template <typename Buffers, typename Token>
   auto async_read_some(const Buffers& buffers, Token&& token) {

@@ -14,6 +14,7 @@
 #include <map>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -22,6 +23,7 @@
 #include "serial-transport/hello.h"
 #include "serial-transport/reason.h"
 #include "serial-transport/reorder.h"
+#include "serial-transport/state_bytes.h"
 #include "serial-transport/stream.h"
 #include "serial-transport/types.h"
 
@@ -110,6 +112,17 @@ class Core {
   void consumed(ConnectionId id, size_t bytes);  // the user has read so much of what on_data gave
   void close();                                  // resets everything
 
+  // The session, for a core in another process with the same key and role that goes on with it: the
+  // peer notices a HELLO and no more. The `kept` connections that are open go on, and what was left
+  // behind by abandon(); the others are reset there with Reason::kPeerRestarted. Nothing in it is
+  // secret but what the connections carry. Empty: there is no session. This core is to say nothing
+  // more and is of no further use.
+  std::string hand_over(std::span<const ConnectionId> kept);
+  // Before the first link: what hand_over() gave. False: it makes no sense, and this core is none.
+  bool take_over(std::string_view state);
+  // A connection that take_over() brought along, with a user here.
+  bool is_open(ConnectionId id) const;
+
  private:
   using Stream = detail::Stream;
   using State = Stream::State;
@@ -136,6 +149,9 @@ class Core {
   void break_session(Time now);
   HelloProof my_statement() const;
   size_t emit_hello(Time now);
+  // core_state.cc
+  static void save_stream(Stream& stream, StateWriter& out);
+  bool load_stream(ConnectionId id, StateReader& in);
   // core_receive.cc
   std::span<const std::byte> finish_partial(std::span<const std::byte> bytes, Time now);
   std::span<const std::byte> parse(std::span<const std::byte> bytes, Time now);

@@ -13,6 +13,13 @@ Endpoint::~Endpoint() { state_->close(); }
 void Endpoint::start() { state_->start(); }
 void Endpoint::reopen() { state_->reopen(); }
 void Endpoint::close() { state_->close(); }
+std::string Endpoint::hand_over(const std::vector<std::shared_ptr<Connection>>& kept) {
+  return state_->hand_over(kept);
+}
+std::optional<std::vector<std::shared_ptr<Connection>>> Endpoint::take_over(
+    std::string_view state) {
+  return state_->take_over(state);
+}
 void Endpoint::cancel() { state_->cancel_connects(); }
 bool Endpoint::link_up() const { return state_->core().session_up(); }
 std::string Endpoint::trouble() const { return state_->trouble(); }

@@ -10,6 +10,10 @@
 // completion handlers are posted, never called from within a call of the user's.
 #pragma once
 
+#include <optional>
+#include <string_view>
+#include <vector>
+
 #include "serial-transport/connection.h"
 #include "serial-transport/link.h"
 
@@ -46,6 +50,15 @@ class Endpoint {
   // Ends everything: connections with Reason::kClosed, pending connects too. The peer is told if
   // the link takes it at once.
   void close();
+
+  // Ends here without a word to the peer, and gives what an endpoint of another process with the
+  // same options and byte link needs to go on: these connections, on which nothing may be pending
+  // any more. Empty: there is no session to go on with, and nothing has happened. What it gives
+  // contains no key.
+  std::string hand_over(const std::vector<std::shared_ptr<Connection>>& kept);
+  // Before start(): goes on with what hand_over() gave, and gives the connections, with the numbers
+  // that Connection::id() had there. Nothing: that makes no sense, and this endpoint is of no use.
+  std::optional<std::vector<std::shared_ptr<Connection>>> take_over(std::string_view state);
 
   // Accepts connections to `service`; what this end sends goes in class `traffic`, or without one
   // in the class that the peer opened with. A service nobody listens to is refused with

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "serial-transport/endpoint_state.h"
+#include "serial-transport/state_bytes.h"
 
 namespace serial_transport {
 
@@ -24,6 +25,56 @@ void EndpointState::cancel_connect(ConnectionId id) {
   core_.reset(id, Reason::kApplication);
   handler.post(asio::error::operation_aborted, nullptr);
   poke();
+}
+
+std::string EndpointState::hand_over(const std::vector<std::shared_ptr<Connection>>& kept) {
+  if (closed_) return {};
+  std::vector<ConnectionId> ids;
+  for (const auto& connection : kept) {
+    if (connection->live_) ids.push_back(connection->id_);
+  }
+  const std::string core = core_.hand_over(ids);
+  if (core.empty()) return {};
+  stop();
+  StateWriter out;
+  out.put_bytes(std::as_bytes(std::span(core)));
+  out.put(static_cast<uint32_t>(ids.size()));
+  for (const auto& connection : kept) {
+    if (!connection->live_) continue;
+    std::vector<std::byte> unread(connection->received_.size());
+    connection->received_.pop(unread);
+    out.put(connection->id_);
+    out.put(static_cast<uint8_t>(connection->fin_));
+    out.put(static_cast<uint8_t>(connection->finished_));
+    out.put_bytes(std::as_bytes(std::span(connection->service_)));
+    out.put_bytes(unread);
+  }
+  return out.take();
+}
+
+std::optional<std::vector<std::shared_ptr<Connection>>> EndpointState::take_over(
+    std::string_view state) {
+  StateReader in(state);
+  const auto core = in.get_bytes();
+  if (!core_.take_over({reinterpret_cast<const char*>(core.data()), core.size()})) return {};
+  std::vector<std::shared_ptr<Connection>> out;
+  for (auto left = in.get<uint32_t>(); left > 0 && in.ok(); --left) {
+    const auto id = in.get<ConnectionId>();
+    const bool fin = in.get_flag();
+    const bool finished = in.get_flag();
+    const auto service = in.get_bytes();
+    const auto unread = in.get_bytes();
+    if (!in.ok() || !core_.is_open(id) || connections_.contains(id)) return {};
+    out.push_back(std::make_shared<Connection>(
+        shared_from_this(), id,
+        std::string(reinterpret_cast<const char*>(service.data()), service.size())));
+    out.back()->fin_ = fin;
+    out.back()->finished_ = finished;
+    out.back()->received_.append(unread);
+    connections_[id] = out.back();
+  }
+  if (!in.at_end()) return {};
+  return out;
 }
 
 void EndpointState::cancel_connects() {

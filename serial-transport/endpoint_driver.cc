@@ -84,6 +84,10 @@ void EndpointState::close() {
   if (closed_) return;
   core_.close();
   send();  // a last try for the resets; nothing waits for it
+  stop();
+}
+
+void EndpointState::stop() {
   closed_ = true;
   drop_link();
   keeper_->close();

@@ -25,6 +25,8 @@ class EndpointState : public CoreEvents, public std::enable_shared_from_this<End
   void start();
   void reopen();
   void close();
+  std::string hand_over(const std::vector<std::shared_ptr<Connection>>& kept);
+  std::optional<std::vector<std::shared_ptr<Connection>>> take_over(std::string_view state);
   void cancel_connects();
   void connect(std::string service, TrafficClass traffic, ConnectHandler handler);
   // Something to send may have come up: look, at the end of this turn of the loop.
@@ -56,6 +58,7 @@ class EndpointState : public CoreEvents, public std::enable_shared_from_this<End
  private:
   using Descriptor = asio::posix::stream_descriptor;
   void use(Link link);
+  void stop();
   void drop_link();
   void lose_link();
   void wait_readable();

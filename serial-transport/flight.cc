@@ -217,6 +217,40 @@ void Flight::resume(uint32_t expected) {
   window_ = std::min(window_, kFirstWindow);
 }
 
+void Flight::save(StateWriter& out) const {
+  out.put(oldest_);
+  out.put(unsent_);
+  out.put(next_);
+  for (uint32_t sequence = oldest_; sequence != next_; ++sequence) {
+    const Slot& s = slot(sequence);
+    out.put(s.type);
+    out.put(s.connection);
+    out.put(static_cast<uint8_t>(s.acked));
+    const size_t size = s.acked ? 0 : s.payload;
+    out.put_bytes({ring_.get() + s.offset + kHeaderSize, size});
+  }
+}
+
+bool Flight::load(StateReader& in) {
+  oldest_ = unsent_ = next_ = in.get<uint32_t>();
+  const auto unsent = in.get<uint32_t>();
+  const auto next = in.get<uint32_t>();
+  if (!in.ok() || next - oldest_ > kFrames || unsent - oldest_ > next - oldest_) return false;
+  while (next_ != next) {
+    const auto type = static_cast<FrameType>(in.get<uint8_t>());
+    const auto connection = in.get<ConnectionId>();
+    const bool acked = in.get_flag();
+    const auto payload = in.get_bytes();
+    const bool fits = payload.size() <= kMaxPayload && bytes_ < kMostBytes;
+    if (!in.ok() || !is_sequenced(type) || !fits) return false;
+    const auto place = add(type, connection, payload.size());
+    std::copy(payload.begin(), payload.end(), place.begin());
+    slot(next_ - 1).acked = acked;
+  }
+  for (; unsent_ != unsent; ++unsent_) unsent_bytes_ -= slot(unsent_).size();
+  return true;
+}
+
 void Flight::clear() {
   oldest_ = unsent_ = next_ = 1;
   bytes_ = unsent_bytes_ = write_ = 0;

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "serial-transport/frame.h"
+#include "serial-transport/state_bytes.h"
 #include "serial-transport/types.h"
 
 namespace serial_transport::detail {
@@ -61,6 +62,10 @@ class Flight {
   // The peer has everything before `expected`; what was sent after it is sent again.
   void resume(uint32_t expected);
   void clear();
+  // For another process: the frames and their numbers, which resume() sends again. load(): into one
+  // that is new; false: it makes no sense.
+  void save(StateWriter& out) const;
+  bool load(StateReader& in);
 
  private:
   struct Slot {

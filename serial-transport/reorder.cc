@@ -46,6 +46,34 @@ const Reorder::Parked* Reorder::advance() {
   return here ? &parked_[expected_ % kFrames] : nullptr;
 }
 
+void Reorder::save(StateWriter& out) const {
+  out.put(expected_);
+  out.put(bitmap_);
+  for (uint32_t ahead = 1; ahead < kFrames; ++ahead) {
+    if ((bitmap_ >> (ahead - 1) & 1U) == 0) continue;
+    const Parked& parked = parked_[(expected_ + ahead) % kFrames];
+    out.put(parked.header.type);
+    out.put(parked.header.connection);
+    out.put_bytes(parked.payload);
+  }
+}
+
+// The peer believes them to be here: one for which there were no room would be lost for ever.
+bool Reorder::load(StateReader& in) {
+  expected_ = in.get<uint32_t>();
+  const auto bitmap = in.get<uint64_t>();
+  for (uint32_t ahead = 1; ahead < kFrames; ++ahead) {
+    if ((bitmap >> (ahead - 1) & 1U) == 0) continue;
+    FrameHeader header;
+    header.type = static_cast<FrameType>(in.get<uint8_t>());
+    header.connection = in.get<uint16_t>();
+    header.sequence = expected_ + ahead;
+    const auto payload = in.get_bytes();
+    if (!in.ok() || payload.size() > kMaxPayload || is_next(header, payload)) return false;
+  }
+  return in.ok() && bitmap_ == bitmap;
+}
+
 void Reorder::clear() {
   expected_ = 1;
   bitmap_ = 0;

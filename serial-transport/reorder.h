@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "serial-transport/frame.h"
+#include "serial-transport/state_bytes.h"
 
 namespace serial_transport::detail {
 
@@ -32,6 +33,9 @@ class Reorder {
   // valid until is_next() is called.
   const Parked* advance();
   void clear();
+  // For another process. load(): into one that is new; false: it makes no sense.
+  void save(StateWriter& out) const;
+  bool load(StateReader& in);
 
  private:
   void park(uint32_t ahead, const FrameHeader& header, std::span<const std::byte> payload);

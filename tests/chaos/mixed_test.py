@@ -16,7 +16,7 @@ import threading
 import time
 
 from clock_test import qmp
-from traffic import LINES, Printer, Stream, Terminal
+from traffic import LINES, Printer, ShortExecs, Stream, Terminal
 from vch_testing import BUILD, FULL, VCH, VmTest, inspect, vch
 
 SECONDS = float(os.environ.get("TETHER_CHAOS_SECONDS", 600 if FULL else 15))
@@ -68,30 +68,6 @@ class Upgrader:
         self.thread.join()
         test.assertIsNone(self.failure)
         test.assertGreaterEqual(self.done, 2, self.refused)
-
-
-class ShortExecs:
-    """Each appends its line to /once, and ends with its own code and output."""
-
-    def __init__(self, name):
-        self.name, self.results = name, []
-        self.stopping = threading.Event()
-        self.thread = threading.Thread(target=self.run)
-        self.thread.start()
-
-    def run(self):
-        while not self.stopping.is_set():
-            number = len(self.results)
-            result = vch("exec", self.name, "sh", "-c", f"echo {number} >>/once; echo short {number}; exit 7")
-            self.results.append((result.returncode, result.stdout, result.stderr))
-
-    def finish(self, test):
-        self.stopping.set()
-        self.thread.join()
-        test.assertEqual(self.results,
-                         [(7, f"short {i}\n".encode(), b"") for i in range(len(self.results))])
-        ran = vch("exec", self.name, "cat", "/once")
-        test.assertEqual(ran.stdout.split(), [b"%d" % i for i in range(len(self.results))])
 
 
 class Everything(VmTest):

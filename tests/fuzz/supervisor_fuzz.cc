@@ -72,7 +72,7 @@ class Play : public SupervisorFixture {
 
   void speak() {
     LinkHeader header;
-    header.type = static_cast<LinkType>(input_.byte() % 72);
+    header.type = static_cast<LinkType>(input_.byte() % 73);
     header.session =
         input_.byte() % 8 == 0 ? static_cast<uint32_t>(input_.number(4)) : input_.byte() % 4;
     header.stream =

@@ -100,13 +100,52 @@ def relay(source, target):
             target.shutdown(socket.SHUT_WR)
 
 
+class Output:
+    """What a session said, from the first byte on that its client has not taken."""
+
+    MOST = 1 << 20
+
+    def __init__(self):
+        self.start, self.data, self.ended = 0, bytearray(), False
+        self.changed = threading.Condition()
+
+    def fill(self, fd):
+        while True:
+            try:
+                data = os.read(fd, PIECE)
+            except OSError:  # of a terminal that nobody holds any more
+                data = b""
+            with self.changed:
+                self.data += data
+                self.ended = not data
+                self.changed.notify_all()
+                if self.ended:
+                    os.close(fd)
+                    return
+                self.changed.wait_for(lambda: len(self.data) < self.MOST)
+
+    def taken(self, offset):
+        with self.changed:
+            if offset > self.start:
+                del self.data[:offset - self.start]
+                self.start = offset
+                self.changed.notify_all()
+
+    def piece(self, offset):
+        """Waits for one; an empty one is the end."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.ended or self.start + len(self.data) > offset)
+            return bytes(self.data[offset - self.start:offset - self.start + PIECE])
+
+
 class Session:
-    """A process, from its request on; its streams go to whoever attaches."""
+    """A process, from its request on; its streams go to whoever attaches, from where he says."""
 
     def __init__(self, agent, login, session):
         self.tty = bool(first(session, 5, 0))
         window = fields(first(session, 8, b""))
         self.outputs, self.input, self.process = [], None, None
+        self.taking, self.taken = threading.Lock(), 0  # bytes of input
         self.kind = first(login, 1, SHELL)
         self.user = first(session, 4, b"").decode()
         self.code = 0 if self.user in agent.users else 1
@@ -140,6 +179,21 @@ class Session:
                             os.dup(self.process.stderr.fileno())]
             self.process.stdout.close()
             self.process.stderr.close()
+        descriptors, self.outputs = self.outputs, [Output() for _ in self.outputs]
+        for output, fd in zip(self.outputs, descriptors):
+            in_thread(output.fill, fd)
+
+    def take(self, offset, data):
+        """Once, however often it comes. Gives how much it has had."""
+        with self.taking:
+            view = memoryview(data)[max(0, self.taken - offset):]
+            try:
+                while view and self.input is not None:
+                    size = os.write(self.input, view)
+                    view, self.taken = view[size:], self.taken + size
+            except OSError:
+                self.close_input()
+            return max(self.taken, offset + len(data)) if self.input is None else self.taken
 
     def resize(self, rows, columns):
         if self.tty and rows and columns:
@@ -182,6 +236,7 @@ class FakeAgent:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.listener.getsockname()[1]
         self.news, self.sessions, self.logins = [], {}, []
+        self.requests, self.served = {}, []  # the session of each request; sockets of logins
         self.lock = threading.Lock()
         self.config = os.path.join(directory, "config")
         with open(self.host_key + ".pub", encoding="ascii") as file:
@@ -232,21 +287,41 @@ class FakeAgent:
         in_thread(self.take_requests, ours)
         return process
 
+    def replace(self):
+        """As an upgrade does: the link process that serves the logins is another."""
+        with self.lock:
+            served, self.served = self.served, []
+        for sock in served:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
     def take_requests(self, sock):
-        while True:
-            data, ancillary, _, _ = sock.recvmsg(4096, socket.CMSG_SPACE(4))
-            if not data:
-                sock.close()
-                return
-            if REFUSED <= data[0] <= ENDED:
-                with self.lock:
-                    self.news.append((data[0], data[1:].decode()))
-                continue
+        """Sessions end with the login that started them."""
+        own = []
+        try:
+            while self.take_request(sock, own):
+                pass
+        finally:
+            sock.close()
+            for session in own:
+                session.signal(signal.SIGKILL)
+
+    def take_request(self, sock, own):
+        data, ancillary, _, _ = sock.recvmsg(4096, socket.CMSG_SPACE(4))
+        if data and REFUSED <= data[0] <= ENDED:
+            with self.lock:
+                self.news.append((data[0], data[1:].decode()))
+        elif data:
             numbers = array.array("i")
             numbers.frombytes(ancillary[0][2])
             peer = socket.socket(fileno=numbers[0])
-            serve = {CONTROL: self.control, STDIO: self.stdio, LINK: self.echo}
-            in_thread(serve[data[0]], peer)
+            if data[0] == LINK:
+                in_thread(self.echo, peer)
+            else:
+                with self.lock:
+                    self.served.append(peer)
+                in_thread(self.control if data[0] == CONTROL else self.stdio, peer, own)
+        return bool(data)
 
     @staticmethod
     def echo(sock):
@@ -255,16 +330,10 @@ class FakeAgent:
             while data := sock.recv(PIECE):
                 sock.sendall(data)
 
-    def control(self, sock):
-        """Sessions end with the login that started them."""
-        own = []
-        try:
-            with sock:
-                while True:
-                    self.answer(sock, own)
-        finally:
-            for session in own:
-                session.signal(signal.SIGKILL)
+    def control(self, sock, own):
+        with sock:
+            while True:
+                self.answer(sock, own)
 
     def answer(self, sock, own):
         size = shift = 0
@@ -278,11 +347,13 @@ class FakeAgent:
         reply = member(1, request[1][0])
         if 7 in request:
             exec_ = fields(request[7][0])
-            session = Session(self, fields(first(exec_, 6, b"")), fields(first(exec_, 1, b"")))
-            own.append(session)
             with self.lock:
-                number = len(self.sessions) + 2
-                self.sessions[number] = session
+                number = self.requests.get(request[1][0])
+                if number is None:
+                    session = Session(self, fields(first(exec_, 6, b"")), fields(first(exec_, 1, b"")))
+                    own.append(session)
+                    number = self.requests[request[1][0]] = len(self.sessions) + 2
+                    self.sessions[number] = session
             reply += member(4, number)
         elif 4 in request:
             asked = fields(request[4][0])
@@ -290,7 +361,7 @@ class FakeAgent:
         message = member(1, reply)
         sock.sendall(varint(len(message)) + message)
 
-    def stdio(self, sock):
+    def stdio(self, sock, _):
         lock = threading.Lock()
 
         def put(kind, stream=0, offset=0, payload=b""):
@@ -300,23 +371,21 @@ class FakeAgent:
         with sock:
             ended = None
             while True:
-                kind, _, _, size, offset = struct.unpack("<BBHIQ", read_exactly(sock, 16))
+                kind, stream, _, size, offset = struct.unpack("<BBHIQ", read_exactly(sock, 16))
                 payload = read_exactly(sock, size)
                 if kind == ATTACH:
-                    number, _, _, _, _, rows, columns = struct.unpack("<II16sQQHH", payload[:44])
+                    number, _, _, *begins, rows, columns = struct.unpack("<II16sQQHH", payload[:44])
                     session = self.sessions[number]
                     if session.process is not None:
                         session.resize(rows, columns)
-                    put(ATTACHED, payload=struct.pack("<IIQQQ", number, 4, 0, 0, 0))
-                    ended = in_thread(self.run, session, put)
+                    with session.taking:
+                        put(ATTACHED, payload=struct.pack(
+                            "<IIQQQ", number, 4 | (2 if session.input is not None else 0), session.taken, *begins))
+                    ended = in_thread(self.run, session, put, begins)
                 elif kind == DATA:
-                    view = memoryview(payload)
-                    try:
-                        while view and session.input is not None:
-                            view = view[os.write(session.input, view):]
-                    except OSError:
-                        session.close_input()
-                    put(ACK, offset=offset + size)
+                    put(ACK, offset=session.take(offset, payload))
+                elif kind == ACK:
+                    session.outputs[stream - 1].taken(offset)
                 elif kind == EOF:
                     session.close_input()
                 elif kind == RESIZE:
@@ -326,10 +395,10 @@ class FakeAgent:
                     return
 
     @staticmethod
-    def run(session, put):
-        pumps = [in_thread(FakeAgent.pump, fd, put, stream)
-                 for stream, fd in enumerate(session.outputs, 1)]
-        for thread in pumps:
+    def run(session, put, begins):
+        senders = [in_thread(FakeAgent.send, output, put, stream, offset)
+                   for stream, (output, offset) in enumerate(zip(session.outputs, begins), 1)]
+        for thread in senders:
             thread.join()
         code = session.code
         if session.process is not None:
@@ -338,15 +407,8 @@ class FakeAgent:
                                       0, 0, 0))
 
     @staticmethod
-    def pump(fd, put, stream):
-        offset = 0
-        while True:
-            try:
-                data = os.read(fd, PIECE)
-            except OSError:  # of a terminal that nobody holds any more
-                data = b""
-            if not data:
-                os.close(fd)
-                return put(EOF, stream, offset)
+    def send(output, put, stream, offset):
+        while data := output.piece(offset):
             put(DATA, stream, offset, data)
             offset += len(data)
+        put(EOF, stream, offset)

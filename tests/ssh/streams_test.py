@@ -15,6 +15,7 @@ from login_fixture import FULL, TIMEOUT, LoginTest, wait_until
 SESSIONS = 10000 if FULL else 200
 KILLS = 500 if FULL else 20
 MANY = 100
+REPLACED = (200 << 20) if FULL else (20 << 20)  # bytes each way meanwhile
 ENDS = 2000 if FULL else 40
 
 
@@ -143,6 +144,31 @@ class StreamsTest(LoginTest):
             self.assertEqual((process.stdout.read(), process.wait(TIMEOUT)), (b"", 0))
             process.stdout.close()
             process.stderr.close()
+
+    def test_another_link_process_is_not_noticed(self):
+        ended, replaced = threading.Event(), 0
+
+        def replace():
+            nonlocal replaced
+            chooser = random.Random(5)
+            while not ended.wait(0.05 + chooser.random() * 0.2):
+                self.agent.replace()
+                replaced += 1
+
+        data = os.urandom(REPLACED)
+        master = self.master()
+        thread = threading.Thread(target=replace)
+        thread.start()
+        try:
+            result = self.ssh("fake", "cat", stdin=data)
+            self.assertEqual((result.returncode, result.stdout == data), (0, True), result.stderr[-300:])
+            self.many(SESSIONS // 5, 2, lambda chooser: (chooser.choice(("echo", "quick", "cat", "much", "tty")),
+                                                         ("-o", "ProxyCommand=false", "-S", master)))
+            self.many(SESSIONS // 20, 2, lambda chooser: (chooser.choice(("echo", "cat")), ()))
+        finally:
+            ended.set()
+            thread.join()
+        self.assertGreater(replaced, 5)
 
     def test_clients_that_are_killed_leave_nothing(self):
         chooser = random.Random(2)

@@ -9,7 +9,7 @@ import threading
 import time
 import tty
 
-from vch_testing import FULL, VCH
+from vch_testing import FULL, VCH, vch
 
 CHUNK = 1 << 16
 MAX_UNANSWERED = 16  # lines typed ahead
@@ -19,8 +19,8 @@ LINES = 1000000 if FULL else 200000  # of one exec that prints
 class Stream:
     """`cat` in the container: random bytes in, the same bytes out."""
 
-    def __init__(self, arguments, seed):
-        self.process = subprocess.Popen([VCH, *arguments], stdin=subprocess.PIPE,
+    def __init__(self, arguments, seed, program=VCH):
+        self.process = subprocess.Popen([program, *arguments], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE)
         self.generator = random.Random(seed)
         self.sent, self.received = hashlib.sha256(), hashlib.sha256()
@@ -69,11 +69,13 @@ class Terminal:
 
     SCRIPT = 'stty -echo -onlcr; echo ready; while read -r line; do echo "<$line>"; done'
 
-    def __init__(self, name):
+    def __init__(self, name, ssh=()):
+        """By `vch exec`, or by these words of ssh's."""
         self.master, slave = pty.openpty()
         tty.setraw(slave)
-        self.process = subprocess.Popen([VCH, "exec", "-it", name, "sh", "-c", self.SCRIPT],
-                                        stdin=slave, stdout=slave)
+        command = ["ssh", "-tt", *ssh, self.SCRIPT] if ssh else [
+            VCH, "exec", "-it", name, "sh", "-c", self.SCRIPT]
+        self.process = subprocess.Popen(command, stdin=slave, stdout=slave)
         os.close(slave)
         self.buffer = b""
         self.read_line()
@@ -128,3 +130,27 @@ class Printer:
         self.thread.join()
         test.assertEqual(set(self.results), {(9, self.expected)})
         return len(self.results)
+
+
+class ShortExecs:
+    """Each appends its line to /once, and ends with its own code and output."""
+
+    def __init__(self, name):
+        self.name, self.results = name, []
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.stopping.is_set():
+            number = len(self.results)
+            result = vch("exec", self.name, "sh", "-c", f"echo {number} >>/once; echo short {number}; exit 7")
+            self.results.append((result.returncode, result.stdout, result.stderr))
+
+    def finish(self, test):
+        self.stopping.set()
+        self.thread.join()
+        test.assertEqual(self.results,
+                         [(7, f"short {i}\n".encode(), b"") for i in range(len(self.results))])
+        ran = vch("exec", self.name, "cat", "/once")
+        test.assertEqual(ran.stdout.split(), [b"%d" % i for i in range(len(self.results))])

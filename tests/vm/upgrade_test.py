@@ -15,6 +15,7 @@ from traffic import Stream, Terminal
 from vch_testing import BUILD, FULL, VmTest, inspect, kill_shim, vch
 
 UPGRADES = 25 if FULL else 5
+LOGIN_UPGRADES = 20 if FULL else 3
 OWN = os.path.join(BUILD, "bin", "tether")
 NEXT = os.path.join(BUILD, "tests", "agent-next")
 NEXT_VERSION = "0.1.0-next"
@@ -103,6 +104,44 @@ class Upgrade(VmTest):
         self.assertEqual(inspect(name)["ExitCode"], 0)
         self.assertLess(shared[-1], shared[0] + MAX_SHARED, shared)
         self.assertEqual(len(pauses), UPGRADES)
+
+    def test_ssh_logins_notice_nothing(self):
+        name, config = self.name(), os.path.join(self.scratch, "config")
+        self.assert_ended(vch("run", "-d", "--name", name, "busybox", "sleep", "1000000"), 0)
+        pathlib.Path(config).write_bytes(vch("ssh-config").stdout)
+        ssh, own = ("-F", config, f"{name}.vch"), agent_version(name)
+        streams = [Stream([*ssh, "cat"], seed, program="ssh") for seed in (1, 2)]
+        terminal = Terminal(name, ssh)
+        idle = subprocess.Popen(["ssh", "-N", *ssh], stdin=subprocess.DEVNULL)
+        self.addCleanup(idle.wait)
+        self.addCleanup(idle.kill)
+        for stream in streams:
+            while stream.received_bytes == 0:
+                self.assertIsNone(stream.process.poll())
+                time.sleep(0.01)
+        while (logins := inspect(name)["Agent"]["SshLogins"]) != 4:
+            self.assertIsNone(idle.poll(), logins)
+        for number in range(1, LOGIN_UPGRADES + 1):
+            was, becomes, agent = (own, NEXT_VERSION, NEXT) if number % 2 else (NEXT_VERSION, own, OWN)
+            self.upgrade(name, agent, was, becomes)
+            while (inspect(name)["Agent"]["LinkRestarts"] or 0) < number:
+                pass  # the old one serves until it has handed over
+            reached = [stream.received_bytes for stream in streams]
+            typed = len(terminal.answers)
+            while (any(stream.received_bytes == before for stream, before in zip(streams, reached))
+                   or len(terminal.answers) == typed):
+                self.assertEqual([process.poll() for process in (*[s.process for s in streams],
+                                                                 terminal.process, idle)], [None] * 4)
+                time.sleep(0.01)
+        terminal.finish(self)
+        for stream in streams:
+            stream.finish(self)
+        self.assert_ended(subprocess.run(["ssh", *ssh, "cat; exit 7"], input=b"new", check=False,
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE), 7, b"new", b"")
+        print(f"{LOGIN_UPGRADES} upgrades; {[stream.sent_bytes for stream in streams]} bytes each way through two "
+              f"logins, {terminal.typed} lines through a third", flush=True)
+        logins = vch("events", "--since", "0", "--until", "0s", "--filter", "event=ssh_login", name)
+        self.assertEqual(logins.stdout.count(b"\n"), 5, logins.stdout)
 
     def test_a_bad_one_leaves_the_old_one_running(self):
         name = self.name()

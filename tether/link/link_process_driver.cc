@@ -10,6 +10,7 @@
 #include "tether/link/clock_server.h"
 #include "tether/link/connection_pump_driver.h"
 #include "tether/link/control_server.h"
+#include "tether/link/link_hand_over.h"
 #include "tether/link/ssh_server_driver.h"
 #include "tether/link/stdio_server.h"
 #include "tether/link/supervisor_channel_driver.h"
@@ -73,6 +74,7 @@ class LinkState : public std::enable_shared_from_this<LinkState> {
   void refuse_plain(const char* service);
   void serve_link(common::UniqueFd fd);
   common::Result<serial_transport::Link> take_link();
+  void hand_over();
 
   const bool secure_;
   SessionTable sessions_;
@@ -87,6 +89,9 @@ class LinkState : public std::enable_shared_from_this<LinkState> {
   common::UniqueFd next_link_;  // for inner_
   asio::steady_timer timer_;
   uint64_t armed_ms_ = ~uint64_t{0};
+  Inheritance inheritance_;
+  bool leaving_ = false;
+  bool broken_ = false;  // what its predecessor left makes no sense
 };
 
 namespace {
@@ -182,8 +187,9 @@ void LinkState::start(std::function<void()> on_supervisor_gone) {
     self->control_.on_port_ready();
     self->arm();
   };
-  handlers.on_closed = std::move(on_supervisor_gone);
+  handlers.on_closed = on_supervisor_gone;
   channel_->start(std::move(handlers));
+  if (broken_) return on_supervisor_gone();  // The next one begins anew.
   listen(secure_ ? *inner_ : endpoint_);
   for (const char* service : {"stdio", "control", "clock"}) {
     if (secure_) refuse_plain(service);
@@ -244,6 +250,11 @@ void LinkState::close() {
 
 void LinkState::on_message(const LinkHeader& header, std::string_view payload,
                            std::span<common::UniqueFd> fds) {
+  if (header.type == LinkType::kHandOver) return hand_over();
+  if (header.type == LinkType::kTakeOver) {
+    if (!fds.empty()) broken_ |= !inheritance_.take(header, std::move(fds[0]), endpoint_, ssh_);
+    return;
+  }
   sessions_.on_message(header, payload, fds);
   if (header.type == LinkType::kStatsFile && !fds.empty()) {
     control_.use_stats_file(header.value, std::move(fds[0]));
@@ -253,6 +264,17 @@ void LinkState::on_message(const LinkHeader& header, std::string_view payload,
   ssh_.on_message(header, fds);
   stdio_.on_message(header, now_ms());
   arm();
+}
+
+// A secure link is in a login of its own, which is cut with all that is in it.
+void LinkState::hand_over() {
+  if (std::exchange(leaving_, true)) return;
+  if (secure_) return leave_behind(*channel_, endpoint_, {});
+  ssh_.hand_over([weak = weak_from_this()](std::vector<LeftLogin> logins) {
+    if (const auto self = weak.lock()) {
+      leave_behind(*self->channel_, self->endpoint_, std::move(logins));
+    }
+  });
 }
 
 template <typename Stream>

@@ -10,8 +10,11 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cstring>
-#include <vector>
+#include <optional>
+#include <string_view>
+#include <utility>
 
+#include "common/scope_guard.h"
 #include "tether/link/spawn_task.h"
 
 namespace tether {
@@ -25,6 +28,24 @@ using RequestSocket = asio::posix::stream_descriptor;
 
 constexpr size_t kPiece = 64 * 1024;
 constexpr size_t kMaxServed = kSshMaxChannels + 16;
+constexpr int kTasks = 3;  // of a login
+
+// Bytes on their way from the one stream to the other.
+struct Way {
+  std::vector<char> bytes = std::vector<char>(kPiece);
+  size_t begin = 0, end = 0;
+  bool ended = false;  // there is no more to come, or nobody to have it
+  bool empty() const { return begin == end; }
+  auto rest() const { return asio::buffer(bytes.data() + begin, end - begin); }
+  void put(std::string_view text) {
+    if (text.size() > bytes.size()) bytes.resize(text.size());
+    begin = 0;
+    end = text.copy(bytes.data(), text.size());
+  }
+  std::string left() const { return {bytes.data() + begin, end - begin}; }
+};
+
+}  // namespace
 
 // One login: its client's connection, the socket to its process, and what that asks for.
 class SshLogin : public std::enable_shared_from_this<SshLogin> {
@@ -37,16 +58,28 @@ class SshLogin : public std::enable_shared_from_this<SshLogin> {
         connection_(std::move(connection)),
         wire_(connection_->get_executor(), asio::local::stream_protocol(), wire.release()),
         requests_(connection_->get_executor(), requests.release()) {}
+  // One that another link process has served until now.
+  void set(LeftLogin& left) {
+    up_.put(left.up);
+    down_.put(left.down);
+    sessions_->ids = std::move(left.sessions);
+  }
 
   void start() {
+    tasks_ = kTasks;
     const auto executor = connection_->get_executor();
     const auto on_escape = [self = shared_from_this()] { self->stop(); };
     spawn_task(executor, "an SSH client's words", up_task(shared_from_this()), on_escape);
     spawn_task(executor, "an SSH login's words", down_task(shared_from_this()), on_escape);
     spawn_task(executor, "an SSH login's requests", request_task(shared_from_this()), on_escape);
   }
+  // Ends its tasks, and loses nothing of what they were about; `then` once they have ended.
+  void leave(std::function<void()> then);
+  // Behind leave(). Nothing: it was about to end anyway.
+  std::optional<LeftLogin> left();
 
  private:
+  void on_task_end();
   static asio::awaitable<void> up_task(std::shared_ptr<SshLogin> self);
   static asio::awaitable<void> down_task(std::shared_ptr<SshLogin> self);
   static asio::awaitable<void> request_task(std::shared_ptr<SshLogin> self);
@@ -61,7 +94,11 @@ class SshLogin : public std::enable_shared_from_this<SshLogin> {
   LocalSocket wire_;
   RequestSocket requests_;
   std::array<std::weak_ptr<LocalConnection>, kMaxServed> served_;
+  Way up_, down_;
+  int tasks_ = 0;  // that have not ended
+  std::function<void()> on_left_;
   bool gone_ = false;
+  bool leaving_ = false;
 };
 
 void SshLogin::stop() {
@@ -72,37 +109,84 @@ void SshLogin::stop() {
   requests_.close(ignored);
 }
 
+void SshLogin::leave(std::function<void()> then) {
+  leaving_ = true;
+  on_left_ = std::move(then);
+  connection_->cancel();
+  ErrorCode ignored;
+  wire_.cancel(ignored);
+  requests_.cancel(ignored);
+  if (tasks_ == 0) on_task_end();
+}
+
+void SshLogin::on_task_end() {
+  if (tasks_ > 0) --tasks_;
+  if (tasks_ > 0 || !on_left_) return;
+  asio::post(wire_.get_executor(), std::exchange(on_left_, nullptr));
+}
+
+std::optional<LeftLogin> SshLogin::left() {
+  const bool whole = !gone_ && !up_.ended && !down_.ended && wire_.is_open() && requests_.is_open();
+  if (!whole) return std::nullopt;
+  LeftLogin out;
+  out.connection = connection_;
+  out.up = up_.left();
+  out.down = down_.left();
+  out.sessions = sessions_->ids;
+  ErrorCode ignored;
+  out.wire.reset(wire_.release(ignored));
+  out.requests.reset(requests_.release());
+  return out;
+}
+
 asio::awaitable<void> SshLogin::up_task(std::shared_ptr<SshLogin> self) {
+  const common::ScopeGuard end([&self] { self->on_task_end(); });
   ErrorCode error;
   auto token = asio::redirect_error(asio::use_awaitable, error);
-  std::vector<char> bytes(kPiece);
-  while (!self->gone_) {
-    const auto room = asio::buffer(bytes);
-    const size_t size = co_await self->connection_->async_read_some(room, token);
-    if (error) break;
-    for (size_t done = 0; done < size && !error;) {
-      const auto rest = asio::buffer(bytes.data() + done, size - done);
-      done += co_await self->wire_.async_write_some(rest, token);
+  Way& way = self->up_;
+  while (!self->gone_ && !self->leaving_) {
+    if (way.empty()) {
+      const auto room = asio::buffer(way.bytes);
+      const size_t size = co_await self->connection_->async_read_some(room, token);
+      way.begin = 0;
+      way.end = size;
+      if (!error || self->leaving_) continue;
+      way.ended = true;
+      break;
     }
-    if (error) co_return;  // The process has ended: its last words may still be under way.
+    const auto rest = way.rest();
+    const size_t size = co_await self->wire_.async_write_some(rest, token);
+    way.begin += size;
+    if (!error || self->leaving_) continue;
+    way.ended = true;
+    co_return;  // The process has ended: its last words may still be under way.
   }
   // The client is gone: so the process goes, and hangs up on its sessions.
   ErrorCode ignored;
-  if (self->wire_.is_open()) self->wire_.shutdown(LocalSocket::shutdown_send, ignored);
+  if (!self->leaving_ && self->wire_.is_open()) {
+    self->wire_.shutdown(LocalSocket::shutdown_send, ignored);
+  }
 }
 
 asio::awaitable<void> SshLogin::down_task(std::shared_ptr<SshLogin> self) {
+  const common::ScopeGuard end([&self] { self->on_task_end(); });
   ErrorCode error;
   auto token = asio::redirect_error(asio::use_awaitable, error);
-  std::vector<char> bytes(kPiece);
-  while (!self->gone_ && !error) {
-    const auto room = asio::buffer(bytes);
-    const size_t size = co_await self->wire_.async_read_some(room, token);
-    for (size_t done = 0; done < size && !error;) {
-      const auto rest = asio::buffer(bytes.data() + done, size - done);
-      done += co_await self->connection_->async_write_some(rest, token);
+  Way& way = self->down_;
+  while (!self->gone_ && !self->leaving_ && !way.ended) {
+    if (way.empty()) {
+      const auto room = asio::buffer(way.bytes);
+      const size_t size = co_await self->wire_.async_read_some(room, token);
+      way.begin = 0;
+      way.end = size;
+    } else {
+      const auto rest = way.rest();
+      const size_t size = co_await self->connection_->async_write_some(rest, token);
+      way.begin += size;
     }
+    way.ended = error && !self->leaving_;
   }
+  if (!self->gone_ && !way.ended) co_return;  // it is left
   // What was written still arrives. Nobody reads any more what comes.
   self->connection_->shutdown_write();
   self->connection_->cancel();
@@ -161,16 +245,15 @@ bool SshLogin::take_request() {
 }
 
 asio::awaitable<void> SshLogin::request_task(std::shared_ptr<SshLogin> self) {
+  const common::ScopeGuard end([&self] { self->on_task_end(); });
   ErrorCode error;
   auto token = asio::redirect_error(asio::use_awaitable, error);
-  while (!self->gone_ && self->requests_.is_open()) {
+  while (!self->gone_ && !self->leaving_ && self->requests_.is_open()) {
     co_await self->requests_.async_wait(RequestSocket::wait_read, token);
     if (error) co_return;
-    while (self->take_request()) continue;
+    while (!self->leaving_ && self->take_request()) continue;
   }
 }
-
-}  // namespace
 
 void SshServer::accept(std::shared_ptr<Connection> connection) {
   if (waiting_.size() >= kMaxWaiting) {
@@ -194,9 +277,45 @@ void SshServer::on_message(const LinkHeader& header, std::span<common::UniqueFd>
     return connection->reset(many ? serial_transport::Reason::kTooMany
                                   : serial_transport::Reason::kNoSuchService);
   }
-  std::make_shared<SshLogin>(port_, serve_, serve_link_, connection, std::move(fds[0]),
-                             std::move(fds[1]))
-      ->start();
+  LeftLogin login;
+  login.connection = connection;
+  login.wire = std::move(fds[0]);
+  login.requests = std::move(fds[1]);
+  take_over(std::move(login));
+}
+
+void SshServer::take_over(LeftLogin left) {
+  const auto login = std::make_shared<SshLogin>(port_, serve_, serve_link_, left.connection,
+                                                std::move(left.wire), std::move(left.requests));
+  login->set(left);
+  std::erase_if(logins_, [](const auto& known) { return known.expired(); });
+  logins_.push_back(login);
+  login->start();
+}
+
+void SshServer::hand_over(std::function<void(std::vector<LeftLogin>)> then) {
+  struct Gathering {
+    std::vector<std::shared_ptr<SshLogin>> logins;
+    size_t left = 0;
+    std::function<void(std::vector<LeftLogin>)> then;
+  };
+  const auto all = std::make_shared<Gathering>();
+  all->then = std::move(then);
+  for (const auto& known : logins_) {
+    if (auto login = known.lock()) all->logins.push_back(std::move(login));
+  }
+  all->left = all->logins.size();
+  if (all->left == 0) return all->then({});
+  for (const auto& login : all->logins) {
+    login->leave([all] {
+      if (--all->left != 0) return;
+      std::vector<LeftLogin> out;
+      for (const auto& one : all->logins) {
+        if (auto left = one->left()) out.push_back(std::move(*left));
+      }
+      all->then(std::move(out));
+    });
+  }
 }
 
 }  // namespace tether

@@ -6,7 +6,10 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "common/unique_fd.h"
 #include "serial-transport/connection.h"
@@ -16,6 +19,16 @@
 #include "tether/link/supervisor_port.h"
 
 namespace tether {
+
+class SshLogin;
+
+// A login that another link process goes on with.
+struct LeftLogin {
+  std::shared_ptr<serial_transport::Connection> connection;
+  std::string up, down;  // from the client, to the client: read, and not yet passed on
+  std::set<uint32_t> sessions;
+  common::UniqueFd wire, requests;
+};
 
 // Single-threaded, as its executor. Logins outlive it until their connections end.
 class SshServer {
@@ -34,11 +47,17 @@ class SshServer {
   // kSshStarted; others are ignored.
   void on_message(const LinkHeader& header, std::span<common::UniqueFd> fds);
 
+  // Serves them no more, and gives them once nothing is pending on their connections; those that
+  // are ending anyway are left out.
+  void hand_over(std::function<void(std::vector<LeftLogin>)> then);
+  void take_over(LeftLogin left);
+
  private:
   SupervisorPort& port_;
   Serve serve_;
   ServeLink serve_link_;
   std::map<uint64_t, std::shared_ptr<serial_transport::Connection>> waiting_;  // by their kSshLogin
+  std::vector<std::weak_ptr<SshLogin>> logins_;
   uint64_t last_ = 0;
 };
 

@@ -15,7 +15,8 @@ namespace {
 namespace asio = boost::asio;
 using ErrorCode = boost::system::error_code;
 
-constexpr int kMessagesPerTurn = 64;
+constexpr int kMessagesPerTurn = 128;
+static_assert(kMessagesPerTurn > kMaxLinkPieces);  // which come before the endpoint's start
 constexpr size_t kMaxFds = 2;
 
 struct ReceivedFds {

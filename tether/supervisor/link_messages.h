@@ -58,8 +58,11 @@ enum class LinkType : uint32_t {
   kUpdated = 14,    // writer: the id of a kUpdate. value 0: done, else errno, and its file says why
   kStatsFile = 15,  // value: StatsFile. Fd: it, opened read-only
   kSshStarted =
-      16,  // writer: the id of a kSshLogin. value: 0 or an errno. Fds: the login process's
-           // connection, and what it asks for (link/ssh/ssh_role.h)
+      16,          // writer: the id of a kSshLogin. value: 0 or an errno. Fds: the login process's
+                   // connection, and what it asks for (link/ssh/ssh_role.h)
+  kHandOver = 17,  // It is to be replaced, and nothing is wrong: it leaves what its successor needs
+                   // as kPieces, and kHandedOver behind them
+  kTakeOver = 18,  // before all else: a kPiece of the predecessor's, as it was
 
   // link -> supervisor
   kFree = 32,  // session, stream; offset: every attached client has everything below; writer[0]: as
@@ -101,6 +104,8 @@ enum class LinkType : uint32_t {
   kUpgrade = 70,  // writer: request. Fd: a memfd, an agent with its signature (upgrade/upload.h);
                   // none: it is asked about again. Answered by kState or kRefused: ESTALE where
                   // nothing is known of it
+  kPiece = 71,    // value: LinkPiece; offset: which. Fd: it. Kept for the successor, unread
+  kHandedOver = 72,     // That was all: it may be ended
   kForbiddenCall = 62,  // value: number of the system call for which the process now ends
 };
 
@@ -122,6 +127,15 @@ enum class StatsFile : uint32_t {
   kOnlineCpus,  // of the machine, as a list
   kCount
 };
+
+// What a link process leaves to its successor.
+enum class LinkPiece : uint32_t {
+  kSshWire,      // the stream socket to the login process of the SSH connection with this number
+  kSshRequests,  // what that asks for (link/ssh/ssh_role.h)
+  kState,        // a memfd that says how far everything has come; the last of them
+};
+inline constexpr size_t kMaxSshLogins = 32;
+inline constexpr size_t kMaxLinkPieces = 1 + 2 * kMaxSshLogins;
 
 // `writer` of a mutating request is its 128-bit id: the supervisor acts once on each, whatever
 // becomes of the link process.

@@ -278,6 +278,7 @@ void Supervisor::on_deadlines() {
   }
   if (freezing_) check_frozen();
   on_upgrade_deadline(now);
+  on_hand_over_deadline(now);
   if (next_expiry_ms_ != 0 && now >= next_expiry_ms_) expire_sessions();
   on_journal_deadlines(now);
   on_trouble_deadlines(now);
@@ -299,6 +300,7 @@ void Supervisor::arm_timer() {
   consider(restart_at_ms_);
   consider(next_expiry_ms_);
   consider(upgrade_.deadline_ms);
+  consider(hand_over_.deadline_ms);
   consider(next_look_ms_);
   consider(pids_quiet_ms_);
   consider(trim_at_ms_);

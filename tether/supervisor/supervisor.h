@@ -94,7 +94,7 @@ class Supervisor {
     kPressure
   };
   static constexpr size_t kMaxLeftovers = 1024;
-  static constexpr size_t kMaxSshLogins = 32;
+  static constexpr size_t kMaxSshLogins = tether::kMaxSshLogins;
   static constexpr size_t kMaxHelpers = 4;
   // An ended exec with nobody attached. A host end that is away leaves its clients attached until
   // the next one comes: it is for them to come back in this time.
@@ -284,6 +284,14 @@ class Supervisor {
   void watch_all();
   void replace_old_processes();
 
+  // supervisor_hand_over.cc
+  void ask_to_hand_over();
+  void on_piece(const LinkHeader& header, common::UniqueFd fd);
+  void on_handed_over();
+  void on_hand_over_deadline(uint64_t now);
+  void pass_on_pieces();
+  void drop_pieces();
+
   // supervisor_link.cc
   void on_link_readable();
   bool take_link_message();
@@ -409,6 +417,20 @@ class Supervisor {
     std::array<char, 200> why{};
   };
   Upgrade upgrade_;
+
+  // What a link process that is to be replaced leaves to its successor.
+  struct HandOver {
+    struct Piece {
+      uint32_t value = 0;
+      uint64_t offset = 0;
+      common::UniqueFd fd;
+    };
+    uint64_t deadline_ms = 0;  // 0: it was not asked for anything, or has done it
+    bool whole = false;
+    size_t count = 0;
+    std::array<Piece, kMaxLinkPieces> pieces;
+  };
+  HandOver hand_over_;
 
   SessionRows sessions_;
   RecentRequests requests_;

@@ -43,6 +43,7 @@ void Supervisor::start_link() {
   for (size_t i = 0; i < link_devices_.count; ++i) {
     slots[3 + i] = {link_devices_.fds[i].get(), kLinkDeviceFd + static_cast<int>(i)};
   }
+  pass_on_pieces();
   const pid_t pid = system_.spawn("link", std::span(slots).first(3 + link_devices_.count), -1);
   if (pid < 0) {
     link_.reset();
@@ -79,6 +80,7 @@ void Supervisor::on_link_death(int status) {
   // What it said before its end may have been promised to a client. A dead one says no more.
   for (int i = 0; i < kMostLeft && take_link_message(); ++i) continue;
   drop(link_);
+  if (!hand_over_.whole) drop_pieces();
   for (Session& session : sessions_) set_attached(session, 0);
   expire_sessions();
   if (linger_until_ms_ != 0) extend_linger();  // for those who come back through its successor
@@ -182,6 +184,10 @@ void Supervisor::on_link_message(const LinkHeader& header, std::string_view payl
       return on_ssh_login(header);
     case LinkType::kSshNews:
       return on_ssh_news(header, payload);
+    case LinkType::kPiece:
+      return on_piece(header, std::move(fd));
+    case LinkType::kHandedOver:
+      return on_handed_over();
     case LinkType::kForbiddenCall:
       link_forbidden_call_ = std::min(header.value, kMostCalls) + 1;
       return;

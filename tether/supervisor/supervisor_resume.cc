@@ -72,7 +72,7 @@ void Supervisor::take_over(std::string_view why_not) {
 // guestinfo stays, since nobody gets its port any more.
 void Supervisor::replace_old_processes() {
   link_quick_deaths_ = 0;  // It is no fault of its own.
-  if (link_pid_ > 0) system_.signal(link_pid_, SIGKILL);
+  ask_to_hand_over();
   if (dhcp_pid_ > 0) system_.signal(dhcp_pid_, SIGKILL);
   for (Launcher& launcher : launchers_) stop_launcher(launcher);
   const bool running = primary_->state == protocol::SessionState::kRunning && !primary_->reaped;

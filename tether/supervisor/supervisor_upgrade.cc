@@ -222,6 +222,9 @@ const char* Supervisor::why_not_quiet() const {
   for (const Helper& row : helpers_) {
     if (row.pid != 0) return "a request was being worked on for 5 s; try again";
   }
+  if (hand_over_.deadline_ms != 0 || hand_over_.whole) {
+    return "the link process was being replaced for 5 s; try again";
+  }
   return nullptr;
 }
 

@@ -244,8 +244,9 @@ TEST_F(SupervisorUpgrade, TheNewProgramReplacesWhatStillRunsTheOldOne) {
   ask(1);
   verified();
   supervisor_.take_over("");
-  EXPECT_THAT(system_.signals, testing::Contains(std::pair(link_pid_, SIGKILL)));
   const auto told = events(hear(), EventKind::kUpgrade);
+  say(message(LinkType::kHandedOver));
+  EXPECT_THAT(system_.signals, testing::Contains(std::pair(link_pid_, SIGKILL)));
   ASSERT_EQ(told.size(), 1U);
   EXPECT_EQ(told[0].header.value, static_cast<uint32_t>(UpgradeNews::kDone));
   EXPECT_EQ(told[0].payload, kVersion);

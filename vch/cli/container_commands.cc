@@ -21,6 +21,9 @@ using common::Result;
 using common::Status;
 
 constexpr int kControlTimeoutMs = 10000;
+// The answer is the next link process's to give, which after many deaths comes a second later, and
+// may be gone again before it was heard.
+constexpr int kRestartTimeoutMs = 60000;
 constexpr uint32_t kDefaultGraceMs = 10000;
 constexpr int kPowerOffMs = 30000;  // behind the command's end
 
@@ -117,7 +120,7 @@ Status restart_link(const Context& context, const std::string& name) {
   }
   tether::v1::Request message;
   message.mutable_restart_link();
-  RETURN_IF_ERROR(request(container, context.program, std::move(message), kControlTimeoutMs));
+  RETURN_IF_ERROR(request(container, context.program, std::move(message), kRestartTimeoutMs));
   std::printf("%s\n", name.c_str());
   return {};
 }

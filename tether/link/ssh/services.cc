@@ -96,9 +96,11 @@ std::string SshServices::ask(Request request, std::function<void(const Reply&)> 
   if (!control_) control_ = open(SshAsk::kServeControl);
   const std::string bytes = request.SerializeAsString();
   if (!request.ParseFromString(bytes)) return {};  // The other end could not either.
-  append_varint(out_, bytes.size());
-  out_ += bytes;
-  if (then) waiting_[id] = std::move(then);
+  std::string delimited;
+  append_varint(delimited, bytes.size());
+  delimited += bytes;
+  out_ += delimited;
+  waiting_[id] = {std::move(delimited), std::move(then)};
   return id;
 }
 
@@ -120,9 +122,10 @@ bool SshServices::receive() {
     if (!good || !message.has_reply()) continue;
     const auto found = waiting_.find(message.reply().id());
     if (found == waiting_.end()) continue;
-    const auto then = std::move(found->second);
+    lost_ = 0;
+    const auto then = std::move(found->second.then);
     waiting_.erase(found);
-    then(message.reply());
+    if (then) then(message.reply());
   }
   in_.erase(0, used);
   return open;
@@ -130,7 +133,19 @@ bool SshServices::receive() {
 
 bool SshServices::pump(bool readable) {
   if (!control_) return true;
-  return send_some(control_.get(), out_) && (!readable || receive());
+  return (send_some(control_.get(), out_) && (!readable || receive())) || ask_again();
+}
+
+// What waits in the socket of requests is for whoever serves it next.
+bool SshServices::ask_again() {
+  in_.clear();
+  out_.clear();
+  control_.reset();
+  if (waiting_.empty()) return true;  // Whoever asks next opens another.
+  if (++lost_ > kMostLost) return false;
+  control_ = open(SshAsk::kServeControl);
+  for (const auto& [id, asked] : waiting_) out_ += asked.bytes;
+  return static_cast<bool>(control_);
 }
 
 }  // namespace tether

@@ -22,6 +22,9 @@ class SshServices {
   using Reply = ::tether::v1::Reply;
   using Request = ::tether::v1::Request;
 
+  // Connections lost in a row, before one is of use: more are no link process that was replaced.
+  static constexpr int kMostLost = 4;
+
   explicit SshServices(int requests) : requests_(requests) {}
   // A non-blocking socket that is a connection of the service; an invalid one when there is none.
   common::UniqueFd open(SshAsk service);
@@ -30,21 +33,28 @@ class SshServices {
 
   // Asks the control service; gives the request an id, which is returned: empty when it contains
   // text that is not UTF-8. `then` is called with the reply, from pump(), unless forgotten before.
+  // Should another link process take over meanwhile it is asked again, and answered once.
   std::string ask(Request request, std::function<void(const Reply&)> then = {});
   void forget(const std::string& id) { waiting_.erase(id); }
   // Sends what can be now, and receives unless it is known that nothing has come. False: the link
-  // process has gone.
+  // process has gone, and nobody has taken over.
   bool pump(bool readable = true);
   int fd() const { return control_.get(); }
   short events() const;
 
  private:
   bool receive();
+  bool ask_again();
+  struct Asked {
+    std::string bytes;  // with their length
+    std::function<void(const Reply&)> then;
+  };
   int requests_;
   common::UniqueFd control_;
   std::string in_;
   std::string out_;
-  std::map<std::string, std::function<void(const Reply&)>> waiting_;  // by request id
+  int lost_ = 0;
+  std::map<std::string, Asked> waiting_;  // by request id: those that have no answer
 };
 
 // From a non-blocking socket, at the end of `bytes`. False: it has ended.

@@ -121,17 +121,35 @@ void SessionChannel::on_started(const ::tether::v1::Reply& reply) {
 
 void SessionChannel::attach(uint32_t session) {
   session_ = session;
+  const bool random =
+      ::getrandom(writer_.data(), writer_.size(), 0) == static_cast<ssize_t>(writer_.size());
+  if (!random || !connect()) fail("no connection to the session");
+}
+
+// Goes on where the last connection ended, if there was one.
+bool SessionChannel::connect() {
   agent_ = services_.open(SshAsk::kServeStdio);
+  if (!agent_) return false;
+  reader_ = {};
+  to_agent_.clear();
   protocol::StdioAttach wanted;
-  wanted.session = session;
+  wanted.session = session_;
   wanted.flags = protocol::StdioAttach::kWantStdin | protocol::StdioAttach::kWantOutput;
+  wanted.writer = writer_;
+  wanted.stdout_offset = outputs_[0].end();
+  wanted.stderr_offset = outputs_[1].end();
   wanted.rows = rows_;
   wanted.columns = columns_;
-  if (!agent_ || ::getrandom(wanted.writer.data(), wanted.writer.size(), 0) !=
-                     static_cast<ssize_t>(wanted.writer.size())) {
-    return fail("no connection to the session");
-  }
   to_agent_ += protocol::encode_frame(StdioType::kAttach, Stream::kStdin, 0, encode(wanted));
+  return true;
+}
+
+// The link process may have been replaced: its successor serves us as well.
+void SessionChannel::on_lost() {
+  agent_.reset();
+  if (exited_) return;
+  resuming_ = true;
+  if (++lost_ > SshServices::kMostLost || !connect()) fail("the session was lost");
 }
 
 size_t SessionChannel::wants_input() const {
@@ -150,13 +168,10 @@ void SessionChannel::work() {
   if (agent_) {
     send_input();
     const bool room = outputs_[0].bytes.size() + outputs_[1].bytes.size() < kMaxHeld;
-    if (room && woken() && !take_frames()) {
-      agent_.reset();
-      if (!exited_) fail("the session was lost");
-    }
+    if (room && woken() && !take_frames()) on_lost();
     deliver();
     send_input();
-    if (agent_ && !send_some(agent_.get(), to_agent_)) agent_.reset();
+    if (agent_ && !send_some(agent_.get(), to_agent_)) on_lost();
   }
   if (exited_ && outputs_[0].bytes.empty() && outputs_[1].bytes.empty()) end();
 }
@@ -183,16 +198,11 @@ void SessionChannel::on_frame(const protocol::StdioReader::Frame& frame) {
       output.bytes += rest;
       return;
     }
-    case StdioType::kAttached: {
-      const auto attached = protocol::decode_attached(frame.payload);
-      if (!attached) return fail("the session was lost");
-      const bool wide = (attached->flags & protocol::StdioAttached::kWideStdin) != 0;
-      window_ = wide ? protocol::kWideStdinWindow : protocol::kStdinWindow;
+    case StdioType::kAttached:
+      if (!on_attached(frame.payload)) fail("the session was lost");
       return;
-    }
     case StdioType::kAck:
-      input_taken_ = std::max(input_taken_, header.offset);
-      return;
+      return on_input_taken(header.offset);
     case StdioType::kExit:
       exited_ = true;
       exit_ = protocol::decode_exit(frame.payload).value_or(protocol::StdioExit());
@@ -204,14 +214,44 @@ void SessionChannel::on_frame(const protocol::StdioReader::Frame& frame) {
   }
 }
 
+bool SessionChannel::on_attached(std::string_view payload) {
+  const auto attached = protocol::decode_attached(payload);
+  if (!attached) return false;
+  const bool wide = (attached->flags & protocol::StdioAttached::kWideStdin) != 0;
+  window_ = wide ? protocol::kWideStdinWindow : protocol::kStdinWindow;
+  lost_ = 0;
+  if (!std::exchange(resuming_, false)) return true;
+  if ((attached->flags & protocol::StdioAttached::kStdinOpen) == 0) return true;  // nobody reads it
+  const uint64_t offset = attached->stdin_offset;
+  if (offset < input_taken_ || offset > input_taken_ + held_.size()) return false;
+  on_input_taken(offset);
+  input_sent_ = offset;
+  input_closed_ = false;
+  return true;
+}
+
+void SessionChannel::on_input_taken(uint64_t offset) {
+  if (offset <= input_taken_ || offset > input_taken_ + held_.size()) return;
+  held_.drop(static_cast<size_t>(offset - input_taken_));
+  input_taken_ = offset;
+  input_sent_ = std::max(input_sent_, offset);
+}
+
 void SessionChannel::send_input() {
-  if (!agent_ || input_closed_) return;
-  const size_t under_way = input_sent_ - input_taken_;
+  if (!agent_ || resuming_ || input_closed_) return;
+  // What was under way on a connection that was lost.
+  while (input_sent_ < input_taken_ + held_.size()) {
+    const auto at = static_cast<size_t>(input_sent_ - input_taken_);
+    const std::string_view piece = held_.piece(at, protocol::kStdioMaxPayload);
+    protocol::append_frame(to_agent_, StdioType::kData, Stream::kStdin, input_sent_, piece);
+    input_sent_ += piece.size();
+  }
   const size_t most = window_ - 1;
-  if (!input_.empty() && under_way < most) {
-    const size_t size = std::min({input_.size(), most - under_way, protocol::kStdioMaxPayload});
-    protocol::append_frame(to_agent_, StdioType::kData, Stream::kStdin, input_sent_,
-                           std::string_view(input_).substr(0, size));
+  if (!input_.empty() && held_.size() < most) {
+    const size_t size = std::min({input_.size(), most - held_.size(), protocol::kStdioMaxPayload});
+    const std::string_view piece = std::string_view(input_).substr(0, size);
+    protocol::append_frame(to_agent_, StdioType::kData, Stream::kStdin, input_sent_, piece);
+    held_.append(piece);
     input_.erase(0, size);
     input_sent_ += size;
   }

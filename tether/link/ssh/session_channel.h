@@ -7,6 +7,7 @@
 
 #include "common/unique_fd.h"
 #include "protocol/stdio.h"
+#include "tether/link/held_bytes.h"
 #include "tether/link/ssh/channel.h"
 #include "tether/link/ssh/services.h"
 
@@ -33,6 +34,10 @@ class SessionChannel : public SshChannel {
   void refuse_link();
   void on_started(const ::tether::v1::Reply& reply);
   void attach(uint32_t session);
+  bool connect();
+  void on_lost();
+  bool on_attached(std::string_view payload);
+  void on_input_taken(uint64_t offset);
   bool take_frames();
   void on_frame(const protocol::StdioReader::Frame& frame);
   void send_input();
@@ -55,15 +60,20 @@ class SessionChannel : public SshChannel {
   uint32_t session_ = 0;  // 0: there is none yet
 
   common::UniqueFd agent_;
+  int lost_ = 0;           // connections in a row that brought nothing
+  bool resuming_ = false;  // where input goes on is not known yet
   protocol::StdioReader reader_;
   std::string to_agent_;
   std::string input_;
+  std::array<std::byte, 16> writer_{};
+  HeldBytes held_{protocol::kWideStdinWindow};  // input from input_taken_ on, sent once at least
   uint64_t input_sent_ = 0, input_taken_ = 0;
   size_t window_ = protocol::kStdinWindow;  // fewer bytes than that may be under way
   bool input_ended_ = false, input_closed_ = false;
   struct Output {
     std::string bytes;    // that the client has not taken
     uint64_t offset = 0;  // of the first of them
+    uint64_t end() const { return offset + bytes.size(); }
   };
   std::array<Output, 2> outputs_;
   bool exited_ = false;

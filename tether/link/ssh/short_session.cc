@@ -17,7 +17,8 @@ ShortSession::ShortSession(SshServices& services, ::tether::v1::Login::Kind kind
   if (!argument.empty()) session.add_argv(argument);
   request_ = services_.ask(std::move(request), [this](const SshServices::Reply& reply) {
     request_.clear();
-    attach(reply.session());
+    session_ = reply.session();
+    attach();
   });
   over_ = request_.empty();
 }
@@ -26,14 +27,20 @@ ShortSession::~ShortSession() {
   if (!request_.empty()) services_.forget(request_);
 }
 
-void ShortSession::attach(uint32_t session) {
-  if (session != 0) agent_ = services_.open(SshAsk::kServeStdio);
+// Again where a link process was replaced meanwhile.
+void ShortSession::attach() {
+  agent_.reset();
+  if (session_ != 0) agent_ = services_.open(SshAsk::kServeStdio);
   if (!agent_) {
     over_ = true;
     return;
   }
+  reader_ = {};
+  to_agent_.clear();
   protocol::StdioAttach wanted;
-  wanted.session = session;
+  wanted.session = session_;
+  wanted.stdout_offset = received_[0];
+  wanted.stderr_offset = received_[1];
   to_agent_ += protocol::encode_frame(StdioType::kAttach, Stream::kStdin, 0, encode(wanted));
 }
 
@@ -48,8 +55,9 @@ void ShortSession::on_frame(const protocol::StdioReader::Frame& frame) {
     if (header.stream == Stream::kStdout) {
       output_ += frame.payload.substr(0, kMaxOutput - std::min(kMaxOutput, output_.size()));
     }
-    to_agent_ += protocol::encode_frame(StdioType::kAck, header.stream,
-                                        header.offset + frame.payload.size());
+    const uint64_t end = header.offset + frame.payload.size();
+    received_[header.stream == Stream::kStderr ? 1 : 0] = end;
+    to_agent_ += protocol::encode_frame(StdioType::kAck, header.stream, end);
   } else if (header.type == StdioType::kExit) {
     const auto exit = protocol::decode_exit(frame.payload);
     worked_ = exit && exit->exit_code == 0 && exit->stage == 0;
@@ -65,8 +73,12 @@ void ShortSession::pump() {
   reader_.feed(bytes);
   while (const auto frame = reader_.next()) on_frame(*frame);
   if (agent_) (void)send_some(agent_.get(), to_agent_);
-  if (!open || reader_.bad()) over_ = true;
-  if (over_) agent_.reset();
+  if (over_ || reader_.bad() || (!open && ++lost_ > SshServices::kMostLost)) {
+    over_ = true;
+    agent_.reset();
+  } else if (!open) {
+    attach();
+  }
 }
 
 }  // namespace tether

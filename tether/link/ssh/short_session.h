@@ -4,6 +4,7 @@
 
 #include <poll.h>
 
+#include <array>
 #include <string>
 
 #include "common/unique_fd.h"
@@ -32,11 +33,14 @@ class ShortSession {
   const std::string& output() const { return output_; }
 
  private:
-  void attach(uint32_t session);
+  void attach();
   void on_frame(const protocol::StdioReader::Frame& frame);
 
   SshServices& services_;
   std::string request_;  // that is waited for
+  uint32_t session_ = 0;
+  int lost_ = 0;                        // connections
+  std::array<uint64_t, 2> received_{};  // of its output
   common::UniqueFd agent_;
   protocol::StdioReader reader_;
   std::string to_agent_;

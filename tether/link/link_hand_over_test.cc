@@ -1,0 +1,276 @@
+// A link process goes on with the SSH logins of another, over the same byte link.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/write.hpp>
+#include <chrono>
+#include <cstring>
+
+#include "tether/link/link_process_driver.h"
+#include "tether/supervisor/link_messages.h"
+
+namespace tether {
+namespace {
+
+namespace asio = boost::asio;
+using serial_transport::Connection;
+using serial_transport::TrafficClass;
+
+std::array<common::UniqueFd, 2> socket_pair(int type) {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()) != 0) ::abort();
+  return {common::UniqueFd(ends[0]), common::UniqueFd(ends[1])};
+}
+
+std::string pseudo_random(size_t size, uint32_t state) {
+  std::string out(size, '\0');
+  for (char& byte : out) {
+    state = state * 1664525U + 1013904223U;
+    byte = static_cast<char>(state >> 24U);
+  }
+  return out;
+}
+
+struct Piece {
+  LinkHeader header;
+  common::UniqueFd fd;
+};
+
+class LinkHandOver : public testing::Test {
+ protected:
+  LinkHandOver() {
+    auto line = socket_pair(SOCK_STREAM);
+    line_ = std::move(line[1]);
+    options_.key.fill(std::byte{5});
+    options_.role = serial_transport::Role::kHost;
+    host_ = std::make_unique<serial_transport::Endpoint>(
+        io_.get_executor(), options_, serial_transport::fd_link(std::move(line[0])));
+    host_->start();
+    begin({});
+    auto wire = socket_pair(SOCK_STREAM);
+    auto requests = socket_pair(SOCK_SEQPACKET);
+    wire_ = std::move(wire[0]);
+    requests_ = std::move(requests[0]);
+    const auto connected = std::make_shared<bool>(false);
+    host_->async_connect("ssh", TrafficClass::kInteractive,
+                         [this, connected](auto, std::shared_ptr<Connection> connection) {
+                           connection_ = std::move(connection);
+                           *connected = true;
+                         });
+    const Piece asked = wait_for_message(LinkType::kSshLogin);
+    LinkHeader started;
+    started.type = LinkType::kSshStarted;
+    started.writer = asked.header.writer;
+    say(supervisor_.get(), started, {wire[1].get(), requests[1].get()});
+    EXPECT_TRUE(wait_for([&] { return *connected; }));
+  }
+  ~LinkHandOver() override {
+    process_.reset();
+    host_->close();
+  }
+
+  // Another link process, which finds these pieces.
+  void begin(std::vector<Piece> left) {
+    auto supervisor = socket_pair(SOCK_SEQPACKET);
+    supervisor_ = std::move(supervisor[0]);
+    for (Piece& piece : left) {
+      piece.header.type = LinkType::kTakeOver;
+      say(supervisor_.get(), piece.header, {piece.fd.get()});
+    }
+    LinkProcess::Options guest;
+    guest.endpoint = options_;
+    guest.endpoint.role = serial_transport::Role::kGuest;
+    guest.openers.push_back(
+        serial_transport::fd_link(common::UniqueFd(::fcntl(line_.get(), F_DUPFD_CLOEXEC, 0))));
+    guest.supervisor = std::move(supervisor[1]);
+    process_ = std::make_unique<LinkProcess>(io_.get_executor(), std::move(guest));
+    process_->start([this] { gone_ = true; });
+  }
+  std::vector<Piece> hand_over() {
+    LinkHeader header;
+    header.type = LinkType::kHandOver;
+    say(supervisor_.get(), header, {});
+    std::vector<Piece> out;
+    EXPECT_TRUE(wait_for([&] {
+      for (;;) {
+        auto piece = receive();
+        if (!piece) return false;
+        if (piece->header.type == LinkType::kHandedOver) return true;
+        if (piece->header.type == LinkType::kPiece) out.push_back(std::move(*piece));
+      }
+    }));
+    process_.reset();
+    return out;
+  }
+
+  static void say(int socket, const LinkHeader& header, const std::vector<int>& fds) {
+    LinkHeader copy = header;
+    iovec part{&copy, sizeof copy};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(2 * sizeof(int))> control{};
+    if (!fds.empty()) {
+      message.msg_control = control.data();
+      message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
+      cmsghdr* rights = CMSG_FIRSTHDR(&message);
+      rights->cmsg_level = SOL_SOCKET;
+      rights->cmsg_type = SCM_RIGHTS;
+      rights->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+      std::memcpy(CMSG_DATA(rights), fds.data(), fds.size() * sizeof(int));
+    }
+    ASSERT_EQ(::sendmsg(socket, &message, MSG_NOSIGNAL), static_cast<ssize_t>(sizeof copy));
+  }
+  std::optional<Piece> receive() {
+    Piece out;
+    iovec part{&out.header, sizeof out.header};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    if (::recvmsg(supervisor_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0) return {};
+    if (const cmsghdr* rights = CMSG_FIRSTHDR(&message); rights != nullptr) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(rights), sizeof fd);
+      out.fd.reset(fd);
+    }
+    return out;
+  }
+  Piece wait_for_message(LinkType type) {
+    Piece out;
+    EXPECT_TRUE(wait_for([&] {
+      while (auto piece = receive()) {
+        if (piece->header.type != type) continue;
+        out = std::move(*piece);
+        return true;
+      }
+      return false;
+    }));
+    return out;
+  }
+  template <typename Condition>
+  [[nodiscard]] bool wait_for(Condition condition) {
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() > limit) return false;
+      io_.run_one_for(std::chrono::milliseconds(20));
+      io_.restart();
+    }
+    return true;
+  }
+  // From the login process's end, as much as there is.
+  void drain_wire() {
+    std::array<char, 65536> bytes;
+    ssize_t n = 0;
+    while ((n = ::read(wire_.get(), bytes.data(), bytes.size())) > 0) {
+      up_.append(bytes.data(), static_cast<size_t>(n));
+    }
+  }
+  void feed_wire(const std::string& text) {
+    const ssize_t n = ::write(wire_.get(), text.data() + fed_, text.size() - fed_);
+    if (n > 0) fed_ += static_cast<size_t>(n);
+  }
+  void read_on() {
+    connection_->async_read_some(asio::buffer(buffer_), [this](auto error, size_t size) {
+      down_.append(buffer_.data(), size);
+      if (error) {
+        lost_ = true;
+      } else {
+        read_on();
+      }
+    });
+  }
+
+  asio::io_context io_{1};
+  serial_transport::EndpointOptions options_;
+  common::UniqueFd line_, supervisor_, wire_, requests_;
+  std::unique_ptr<serial_transport::Endpoint> host_;
+  std::unique_ptr<LinkProcess> process_;
+  std::shared_ptr<Connection> connection_;
+  std::array<char, 10000> buffer_{};
+  std::string up_, down_;
+  size_t fed_ = 0;
+  bool gone_ = false, lost_ = false;
+};
+
+TEST_F(LinkHandOver, ALoginsBytesGoOnExactlyOnceThroughManySuccessors) {
+  const std::string up = pseudo_random(3U << 20U, 1);
+  const std::string down = pseudo_random(3U << 20U, 2);
+  bool written = false;
+  asio::async_write(*connection_, asio::buffer(up), [&](auto error, size_t) { written = !error; });
+  read_on();
+  // Each time with buffers full: nobody reads or writes at the login's end meanwhile.
+  for (size_t round = 1; round <= 5; ++round) {
+    ASSERT_TRUE(wait_for([&] {
+      if (up_.size() < round * 500000) drain_wire();
+      if (fed_ < round * 500000) feed_wire(down);
+      return up_.size() >= round * 500000 && fed_ >= round * 500000;
+    }));
+    auto left = hand_over();
+    ASSERT_EQ(left.size(), 3U);
+    EXPECT_EQ(left[2].header.value, static_cast<uint32_t>(LinkPiece::kState));
+    begin(std::move(left));
+  }
+  ASSERT_TRUE(wait_for([&] {
+    drain_wire();
+    feed_wire(down);
+    return lost_ || (written && up_.size() >= up.size() && down_.size() >= down.size());
+  }));
+  EXPECT_FALSE(lost_);
+  EXPECT_TRUE(up_ == up);
+  EXPECT_TRUE(down_ == down);
+  // And it ends as any other.
+  wire_.reset();
+  EXPECT_TRUE(wait_for([&] { return lost_; }));
+  EXPECT_FALSE(gone_);
+}
+
+TEST_F(LinkHandOver, WithoutTheDescriptorsThatLoginAloneIsCut) {
+  read_on();
+  auto left = hand_over();
+  ASSERT_EQ(left.size(), 3U);
+  left.erase(left.begin());
+  begin(std::move(left));
+  EXPECT_TRUE(wait_for([&] { return lost_; }));
+  EXPECT_FALSE(gone_);
+  EXPECT_TRUE(wait_for([&] { return host_->session_up(); }));
+}
+
+TEST_F(LinkHandOver, AStateThatMakesNoSenseIsTheEndOfTheSuccessor) {
+  auto left = hand_over();
+  ASSERT_EQ(left.size(), 3U);
+  EXPECT_EQ(::ftruncate(left[2].fd.get(), 60), 0);
+  begin(std::move(left));
+  EXPECT_TRUE(gone_);
+}
+
+TEST_F(LinkHandOver, OneOfAnotherVersionIsLeftAlone) {
+  read_on();
+  auto left = hand_over();
+  ASSERT_EQ(left.size(), 3U);
+  EXPECT_EQ(::pwrite(left[2].fd.get(), "\7", 1, 0), 1);
+  begin(std::move(left));
+  EXPECT_FALSE(gone_);
+  EXPECT_TRUE(wait_for([&] { return lost_; }));
+}
+
+TEST_F(LinkHandOver, WithoutALoginThereIsNothingToLeave) {
+  read_on();
+  connection_->reset();
+  EXPECT_TRUE(wait_for([&] {
+    char byte = 0;
+    return ::read(wire_.get(), &byte, 1) == 0;
+  }));
+  wire_.reset();
+  EXPECT_TRUE(hand_over().empty());
+}
+
+}  // namespace
+}  // namespace tether
