@@ -11,7 +11,7 @@ import os
 import sys
 
 from oci_layout import PATH, Layer, Layout
-from services_image import file_of, lowest_layer
+from services_image import add_tree, file_of, lowest_layer
 
 UNUSED = ("usr/share/bash-completion", "usr/share/bug", "usr/share/doc", "usr/share/lintian", "usr/share/locale",
           "usr/share/man", "usr/share/zsh", "usr/bin/containerd-shim", "usr/bin/containerd-shim-runc-v1", "usr/bin/ctr",
@@ -22,15 +22,6 @@ USERS = {"messagebus": 100, "systemd-network": 101, "systemd-resolve": 102, "sys
 # What the package's scripts would enable; Debian's alternatives.
 LINKS = {"usr/sbin/iptables": "iptables-nft", "usr/sbin/ip6tables": "ip6tables-nft",
          "usr/sbin/iptables-save": "iptables-nft-save", "usr/sbin/iptables-restore": "iptables-nft-restore"}
-
-
-def wanted(info):
-    if info.name in UNUSED:
-        return None
-    info.uid = info.gid = 0
-    info.uname = info.gname = ""
-    info.mtime = int(info.mtime)
-    return info
 
 
 def add_users(layer, debian):
@@ -45,17 +36,11 @@ def add_users(layer, debian):
 def make(out, debian, tree):
     below = lowest_layer(debian)
     layer = Layer()
-    for name in sorted(os.listdir(tree)):
-        path = os.path.join(tree, name)
-        if name in ("bin", "lib", "lib64", "sbin"):  # /usr is merged
-            for entry in sorted(os.listdir(path)):
-                layer.tar.add(os.path.join(path, entry), arcname=f"usr/{name}/{entry}", filter=wanted)
-        else:
-            layer.tar.add(path, arcname=name, filter=wanted)
+    made = int(os.path.getmtime(os.path.join(tree, "usr/sbin/dockerd")))
+    add_tree(layer, tree, made, UNUSED.__contains__)
     add_users(layer, below)
     for name, target in LINKS.items():
         layer.symlink(name, target)
-    made = int(os.path.getmtime(os.path.join(tree, "usr/sbin/dockerd")))
     Layout(out).finish([(below, "gzip"), (layer.finish(), "gzip")], {"Env": [PATH, "LANG=C.UTF-8"], "Cmd": ["bash"]},
                        made)
 

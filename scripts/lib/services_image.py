@@ -43,13 +43,27 @@ def file_of(layer, name):
         return tar.extractfile(name).read()
 
 
-def wanted(info):
-    if info.name in UNUSED or "libLLVM" in info.name:
-        return None
-    info.uid = info.gid = 0
-    info.uname = info.gname = ""
-    info.mtime = int(info.mtime)
-    return info
+def add_tree(layer, tree, made, unused):
+    """All of the unpacked packages, as root's, but what `unused` says of a name.
+
+    Nothing is younger than `made`: directories that no package has are as old as their unpacking.
+    """
+
+    def wanted(info):
+        if unused(info.name):
+            return None
+        info.uid = info.gid = 0
+        info.uname = info.gname = ""
+        info.mtime = min(int(info.mtime), made)
+        return info
+
+    for name in sorted(os.listdir(tree)):
+        path = os.path.join(tree, name)
+        if name in ("bin", "lib", "lib64", "sbin"):  # /usr is merged
+            for entry in sorted(os.listdir(path)):
+                layer.tar.add(os.path.join(path, entry), arcname=f"usr/{name}/{entry}", filter=wanted)
+        else:
+            layer.tar.add(path, arcname=name, filter=wanted)
 
 
 def add_users(layer, debian):
@@ -67,16 +81,9 @@ def add_users(layer, debian):
 def make(out, debian, tree):
     below = lowest_layer(debian)
     layer = Layer()
-    for name in sorted(os.listdir(tree)):
-        path = os.path.join(tree, name)
-        if name in ("bin", "lib", "lib64", "sbin"):  # /usr is merged
-            for entry in sorted(os.listdir(path)):
-                layer.tar.add(os.path.join(path, entry), arcname=f"usr/{name}/{entry}", filter=wanted)
-        else:
-            layer.tar.add(path, arcname=name, filter=wanted)
+    made = int(os.path.getmtime(os.path.join(tree, POSTGRESQL, "bin/postgres")))
+    add_tree(layer, tree, made, lambda name: name in UNUSED or "libLLVM" in name)
     add_users(layer, below)
-    with open(os.path.join(tree, POSTGRESQL, "bin/postgres"), "rb") as file:
-        made = int(os.fstat(file.fileno()).st_mtime)
     path = f"{PATH}:/{POSTGRESQL}/bin"
     Layout(out).finish([(below, "gzip"), (layer.finish(), "gzip")], {"Env": [path, "LANG=C.UTF-8"], "Cmd": ["bash"]},
                        made)
