@@ -50,8 +50,10 @@ fusermount3 -u /mnt/both
 
 # Two machines of one address each, behind this one: what leaves is masqueraded (the second knows no way back to the
 # first), what comes to a port is sent on.
+# Docker leaves rules that forward nothing.
 NFTABLES = """
 set -e
+nft flush ruleset
 for side in a b; do
   ip netns add $side
   ip link add to-$side type veth peer name eth0 netns $side
