@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <thread>
 
 #include "common/io.h"
 #include "tether/boot/online.h"
@@ -112,6 +113,21 @@ class OnlineCpus : public testing::Test {
 TEST_F(OnlineCpus, AllAreWhenNobodyCounts) {
   ASSERT_TRUE(set_online_cpus(sys_, 0).has_value());
   EXPECT_EQ(read("cpu1/online") + read("cpu2/online"), "11");
+}
+
+TEST_F(OnlineCpus, AreWaitedForUntilEachHasItsFile) {
+  EXPECT_TRUE(await_cpus(sys_, 0, 0).has_value());
+  EXPECT_TRUE(await_cpus(sys_, 3, 0).has_value());
+  // The fourth has a directory alone.
+  const auto late = await_cpus(sys_, 4, 0);
+  ASSERT_TRUE(late.has_error());
+  EXPECT_EQ(late.error().detail, "4 are wanted, the machine has 3; ask again");
+  std::thread plugging([this] { write("cpu3/online", "0"); });
+  EXPECT_TRUE(await_cpus(sys_, 4, 60000).has_value());
+  plugging.join();
+  const auto never = await_cpus(sys_, 5, 60000);
+  ASSERT_TRUE(never.has_error());
+  EXPECT_EQ(never.error().detail, "5 are wanted, the machine has 4");
 }
 
 TEST_F(OnlineCpus, TheLowestNumbersFirst) {

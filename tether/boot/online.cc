@@ -24,7 +24,7 @@ using protocol::pb::Resources;
 constexpr unsigned kTimeLimitS = 30;
 constexpr size_t kMaxFile = 16384;
 constexpr uint32_t kMostCpus = 512;
-constexpr int kCpuTimeoutMs = 3000;
+constexpr int kCpuTimeoutMs = 10000;
 constexpr int kCpuTurnMs = 10;
 constexpr uint32_t kMillis = 1000;
 constexpr uint64_t kBytesPerThread = uint64_t{128} << 10U;  // as the kernel computes it at boot
@@ -47,13 +47,15 @@ Status check_fits(uint64_t limit) {
                                 " MiB; want more, or end something in it");
 }
 
-// One that was plugged in a moment ago is still on its way through ACPI.
-void await_cpus(uint32_t wanted) {
-  for (int waited = 0; waited < kCpuTimeoutMs; waited += kCpuTurnMs) {
-    const auto present = common::read_file("/sys/devices/system/cpu/present", kMaxFile);
-    if (present.has_error() || count_list(*present) >= wanted) return;
-    ::poll(nullptr, 0, kCpuTurnMs);
+// The first always is. One that was plugged in a moment ago is on its way through ACPI, and
+// "present" before there is a file to bring it online by.
+uint32_t count_cpus(const std::string& directory, uint32_t limit) {
+  uint32_t count = 1;
+  for (uint32_t cpu = 1; cpu < limit; ++cpu) {
+    const std::string file = directory + "cpu" + std::to_string(cpu) + "/online";
+    count += ::access(file.c_str(), F_OK) == 0 ? 1 : 0;
   }
+  return count;
 }
 
 Status apply(const Resources& update) {
@@ -64,7 +66,7 @@ Status apply(const Resources& update) {
   const Resources merged = merge_limits(std::move(now), update);
   if (update.cpu_millis() != 0) {
     const uint32_t wanted = (merged.cpu_millis() + kMillis - 1) / kMillis;
-    await_cpus(wanted);
+    RETURN_IF_ERROR(await_cpus("/sys", wanted, kCpuTimeoutMs));
     RETURN_IF_ERROR(set_online_cpus("/sys", wanted));
   }
   const MachineSize size = machine_size("/proc", "/sys");
@@ -92,6 +94,22 @@ Status work() {
 }
 
 }  // namespace
+
+Status await_cpus(const std::string& sys, uint32_t wanted, int timeout_ms) {
+  const std::string directory = sys + "/devices/system/cpu/";
+  ASSIGN_OR_RETURN(const std::string possible, common::read_file(directory + "possible", kMaxFile));
+  const uint32_t limit = std::min(count_list(possible), kMostCpus);
+  for (int waited = 0;; waited += kCpuTurnMs) {
+    const uint32_t there = count_cpus(directory, limit);
+    if (there >= wanted) return {};
+    if (wanted > limit || waited >= timeout_ms) {
+      return common::make_error(ENXIO, "limit", "cpus",
+                                std::to_string(wanted) + " are wanted, the machine has " +
+                                    std::to_string(there) + (wanted > limit ? "" : "; ask again"));
+    }
+    ::poll(nullptr, 0, kCpuTurnMs);
+  }
+}
 
 Status set_online_cpus(const std::string& sys, uint32_t wanted) {
   const std::string directory = sys + "/devices/system/cpu/";
