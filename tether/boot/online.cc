@@ -21,10 +21,10 @@ using common::Result;
 using common::Status;
 using protocol::pb::Resources;
 
-constexpr unsigned kTimeLimitS = 30;
+constexpr unsigned kTimeLimitS = 35;
 constexpr size_t kMaxFile = 16384;
 constexpr uint32_t kMostCpus = 512;
-constexpr int kCpuTimeoutMs = 10000;
+constexpr int kCpuTimeoutMs = 20000;
 constexpr int kCpuTurnMs = 10;
 constexpr uint32_t kMillis = 1000;
 constexpr uint64_t kBytesPerThread = uint64_t{128} << 10U;  // as the kernel computes it at boot

@@ -26,7 +26,8 @@ using protocol::pb::Network;
 
 constexpr const char* kFile = "/run/network";
 constexpr const char* kLock = "/run/network.lock";
-constexpr unsigned kTimeLimitS = 30;
+constexpr unsigned kTimeLimitS = 45;
+constexpr uint32_t kPluggedInMs = 30000;  // on its way through a busy host and PCI, as a disk is
 constexpr uint64_t kReleaseMs = 1000;
 
 StageError error_at(Stage stage, int why, const std::string& object, std::string hint) {
@@ -153,7 +154,7 @@ StageResult<void> connect_interface(Network& network, const Interface& interface
     }
   }
   Network alone;
-  alone.set_interface_timeout_ms(network.interface_timeout_ms());
+  alone.set_interface_timeout_ms(std::max(kPluggedInMs, network.interface_timeout_ms()));
   *alone.add_interfaces() = interface;
   alone.mutable_interfaces(0)->set_policy(tether::v1::OPEN);  // That is done.
   if (auto done = configure_network(alone, system, wait); done.has_error()) {
