@@ -94,7 +94,8 @@ class Agent(Watched):
         for number, stream in enumerate([*streams, login]):  # each is attached, and its stream goes
             self.assertEqual(stream.stdout.readline(), b"%d\n" % number)
         rounds = self.footprint(f"{STREAMS} streams and a login", BUSY_KIB)
-        self.assertEqual({len(logins) for *_, logins in rounds}, {1})
+        # That of the next login as well, a second after this one.
+        self.assertLessEqual({len(logins) for *_, logins in rounds}, {1, 2}, rounds)
         for stream in [*streams, login]:
             stream.stdin.close()
             self.assertEqual((stream.wait(), stream.stdout.read()), (0, b""))

@@ -40,6 +40,9 @@ class Supervisor {
   // From there to the link process, if that is not there already; and from when it was asked for.
   static constexpr uint64_t kLinkMs = 2;
   static constexpr uint64_t kLinkLatestMs = 100;
+  // From an SSH login to the start of the process that waits for the next one: not beside this one.
+  static constexpr uint64_t kSpareLoginMs = 1000;
+  static constexpr uint64_t kSpareKeptMs = 600000;
   explicit Supervisor(JournalWriter& journal, System& system = kernel_system(),
                       WallClock& clock = kernel_clock(), Programs& programs = kernel_programs())
       : journal_(journal), system_(system), clock_(clock), programs_(programs) {}
@@ -211,7 +214,8 @@ class Supervisor {
   // supervisor_streams.cc
   void on_output(Session& session, uint32_t stream);
   void gather(size_t size);
-  void gather_link(bool wanted);
+  void interrupt_less();
+  void set_batch(pid_t pid, bool& now, bool wanted);
   void end_output(Session& session, uint32_t stream);
   void close_output(Output& output);
   void on_input(Session& session);
@@ -258,8 +262,16 @@ class Supervisor {
   void run_health();
 
   // supervisor_ssh.cc
+  struct SshProcess {
+    pid_t pid = 0;  // 0: none
+    common::UniqueFd connection;
+    common::UniqueFd requests;
+  };
   void on_ssh_login(const LinkHeader& header);
   int start_ssh_login(common::UniqueFd& connection, common::UniqueFd& requests);
+  int spawn_ssh(SshProcess& login);  // 0 or an errno
+  static bool begin(const SshProcess& login);
+  void on_spare_due();
   void on_ssh_news(const LinkHeader& header, std::string_view text);
   uint32_t ssh_logins() const;
   bool on_ssh_end(pid_t pid);
@@ -329,8 +341,9 @@ class Supervisor {
   bool rings_blocked_ = false;     // some process waits for room
   uint64_t trim_at_ms_ = 0;        // 0: no ring has pages to give back
   Gathering gathering_;
-  bool gathers_ = false;            // as the kernel was told
-  bool link_gathers_ = false;       // the same of the link process
+  bool streams_ = false;            // as it found last
+  bool batch_ = false;              // as the kernel was told
+  bool link_batch_ = false;         // the same of the link process
   uint64_t typed_ms_ = 0;           // when so little came that somebody may have typed it
   RingBudget rings_;                // lives longer than sessions_
   RingPool spare_rings_;            // likewise
@@ -448,6 +461,8 @@ class Supervisor {
   std::array<Helper, kMaxHelpers> helpers_{};
   std::array<common::UniqueFd, static_cast<size_t>(StatsFile::kCount)> stats_;
   std::array<pid_t, kMaxSshLogins> ssh_logins_{};  // 0: a free place
+  SshProcess spare_login_;
+  uint64_t spare_due_ms_ = 0;  // to be started, or let go of; 0: neither
   Session* primary_ = nullptr;
   Session* probe_ = nullptr;
   bool has_health_ = false;

@@ -105,6 +105,7 @@ void Supervisor::on_launch(const LinkHeader& header, common::UniqueFd spec) {
   session->apart = (header.value & kSessionApart) != 0;
   session->sealed = (header.value & kSessionSealed) != 0 && !session->outside;
   session->unattended_ms = system_.now_ms();
+  interrupt_less();
   int failed = open_rings(*session);
   if (failed == 0) failed = launch(*session, spec.get());
   if (failed != 0) {

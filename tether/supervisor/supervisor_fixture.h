@@ -112,6 +112,7 @@ class SupervisorFixture : public testing::Test {
     boot.config = config_;
     boot.secrets = system_.open_pidfd(1);
     boot.config_file = system_.open_pidfd(1);
+    if (ssh_) boot.ssh_secrets = spec();
     ASSERT_TRUE(supervisor_.prepare(std::move(boot), system_.open_pidfd(1)).has_value());
   }
   void boot_running() {
@@ -336,6 +337,7 @@ class SupervisorFixture : public testing::Test {
   common::UniqueFd link_;
   pid_t link_pid_ = 0;
   pid_t primary_pid_ = 0;
+  bool ssh_ = false;  // there are keys for logins
 };
 
 }  // namespace tether

@@ -21,10 +21,36 @@ class GatherTest : public SupervisorFixture {
   }
 };
 
-TEST_F(GatherTest, AStreamInterruptsNobody) {
+TEST_F(GatherTest, NobodyIsInterruptedUnlessSomebodyTypes) {
+  config_.mutable_primary()->set_open_stdin(true);
   boot_running();
-  EXPECT_TRUE(system_.batch.empty());
-  stream();
+  EXPECT_TRUE(system_.batch[0]);
+  EXPECT_TRUE(system_.batch[link_pid_]);
+  say(message(LinkType::kStdin, kPrimary, 0, 5), "x");
+  turn();
+  EXPECT_FALSE(system_.batch[0]);
+  EXPECT_FALSE(system_.batch[link_pid_]);
+  // What is not typed changes nothing, until a second has passed.
+  LinkHeader more = message(LinkType::kStdin, kPrimary, 0, 5);
+  more.offset = 1;
+  say(more, std::string(4096, 'x'));
+  turn();
+  EXPECT_FALSE(system_.batch[0]);
+  system_.now += 1001;
+  more.offset += 4096;
+  say(more, std::string(4096, 'x'));
+  turn();
+  EXPECT_TRUE(system_.batch[0]);
+  EXPECT_TRUE(system_.batch[link_pid_]);
+}
+
+TEST_F(GatherTest, AnExecEndsWhatTypingBegan) {
+  config_.mutable_primary()->set_open_stdin(true);
+  boot_running();
+  say(message(LinkType::kStdin, kPrimary, 0, 5), "x");
+  turn();
+  system_.now += 1001;
+  ASSERT_NE(exec(7), 0U);
   EXPECT_TRUE(system_.batch[0]);
   EXPECT_TRUE(system_.batch[link_pid_]);
 }
@@ -33,11 +59,10 @@ TEST_F(GatherTest, ALinkProcessThatComesIntoAStreamNeither) {
   boot_running();
   stream();
   restart_link();
-  stream();
   EXPECT_TRUE(system_.batch[link_pid_]);
 }
 
-TEST_F(GatherTest, WhoTypesBesideItIsHeardAtOnce) {
+TEST_F(GatherTest, WhoTypesBesideAStreamIsHeardAtOnce) {
   config_.mutable_primary()->set_open_stdin(true);
   boot_running();
   stream();

@@ -51,7 +51,8 @@ void Supervisor::start_link() {
     return;
   }
   link_pid_ = pid;
-  link_gathers_ = false;
+  link_batch_ = false;
+  interrupt_less();
   link_forbidden_call_ = 0;
   link_started_ms_ = system_.now_ms();
   ++link_starts_;
@@ -249,10 +250,7 @@ void Supervisor::on_stdin_message(const LinkHeader& header, std::string_view pay
   if (header.type == LinkType::kStdinEof) {
     if (!session.tty) session.input_eof = true;
   } else {
-    if (payload.size() <= kMostTyped) {
-      typed_ms_ = system_.now_ms();
-      gather_link(false);
-    }
+    if (payload.size() <= kMostTyped) typed_ms_ = system_.now_ms();
     gather(payload.size());
     if (!pass_on(session, header, payload))
       session.queue.push(header.writer, header.offset, payload);

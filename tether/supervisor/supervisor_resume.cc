@@ -54,9 +54,9 @@ void Supervisor::take_over(std::string_view why_not) {
   upgrade_.failed = 0;
   feed();
   // The scheduling policy goes with the process, what it is to be is found out again.
-  system_.set_batch(0, false);
-  link_gathers_ = true;  // of what the old agent knew
-  gather_link(false);
+  batch_ = link_batch_ = true;
+  set_batch(0, batch_, false);
+  set_batch(link_pid_, link_batch_, false);
   if (!why_not.empty()) {
     upgrade_.failed = ENOEXEC;
     std::snprintf(upgrade_.why.data(), upgrade_.why.size(), "the new agent did not come up: %.*s",

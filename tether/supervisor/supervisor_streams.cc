@@ -64,21 +64,22 @@ void Supervisor::on_output(Session& session, uint32_t stream) {
 }
 
 void Supervisor::gather(size_t size) {
-  const uint64_t now = system_.now_ms();
-  const bool wanted = gathering_.on_bytes(now, size);
-  if (wanted != gathers_) {
-    gathers_ = wanted;
-    system_.set_batch(0, wanted);
-  }
-  gather_link(wanted && now - typed_ms_ > kTypingLastsMs);
+  streams_ = gathering_.on_bytes(system_.now_ms(), size);
+  interrupt_less();
 }
 
-// It says on what comes, and what it says makes others say something. Who types beside a stream
-// would wait for all of them.
-void Supervisor::gather_link(bool wanted) {
-  if (wanted == link_gathers_) return;
-  link_gathers_ = wanted;
-  if (link_pid_ > 0) system_.set_batch(link_pid_, wanted);
+// Who wakes and may interrupt whoever runs makes of one exec 60 switches of processes instead of
+// 40: each of its ends is told on by itself, through three processes. So PID 1 and the link process
+// wait for their turn, but while somebody types: that must come through beside a busy container.
+// PID 1 still does in a stream, whose writers have more to say each time.
+void Supervisor::interrupt_less() {
+  const bool typing = typed_ms_ != 0 && system_.now_ms() - typed_ms_ <= kTypingLastsMs;
+  set_batch(0, batch_, !typing || streams_);
+  if (link_pid_ > 0) set_batch(link_pid_, link_batch_, !typing);
+}
+
+void Supervisor::set_batch(pid_t pid, bool& now, bool wanted) {
+  if (std::exchange(now, wanted) != wanted) system_.set_batch(pid, wanted);
 }
 
 // A TTY's input is the same description: without this the loop would hear of its end for ever.

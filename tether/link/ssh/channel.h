@@ -40,6 +40,8 @@ class SshChannel {
   bool is(ssh_channel channel) const { return channel == channel_; }
   // Of a terminal's line (RFC 4335). False: there is none.
   virtual bool on_break() { return false; }
+  // Somebody may type into it.
+  virtual bool is_typed() const { return false; }
 
  protected:
   // Bytes of the client's, at most as many as want_input() says.

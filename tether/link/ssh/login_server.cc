@@ -53,7 +53,12 @@ LoginServer::~LoginServer() {
   if (bind_ != nullptr) ssh_bind_free(bind_);
 }
 
-bool LoginServer::prepare(int connection) {
+void LoginServer::prepare(int connection) {
+  ::fcntl(connection, F_SETFL, O_NONBLOCK);
+  prepared_ = set_up(connection);
+}
+
+bool LoginServer::set_up(int connection) {
   bind_ = ssh_bind_new();
   session_ = ssh_new();
   event_ = ssh_event_new();
@@ -105,8 +110,8 @@ bool LoginServer::exchange_keys(int connection) {
 }
 
 void LoginServer::run(int connection) {
-  ::fcntl(connection, F_SETFL, O_NONBLOCK);
-  if (!prepare(connection)) return refuse(ssh_get_error(bind_));
+  if (bind_ == nullptr) prepare(connection);
+  if (!prepared_) return refuse(ssh_get_error(bind_));
   if (!exchange_keys(connection)) {
     return refuse(std::string("key exchange: ") + ssh_get_error(session_));
   }
@@ -177,12 +182,17 @@ bool LoginServer::turn(int connection) {
          (ssh_get_status(session_) & (SSH_CLOSED | SSH_CLOSED_ERROR)) == 0;
 }
 
-// Of a stream much is encrypted or deciphered at once: whoever has more to say first says it.
+// Of a stream much is encrypted or deciphered at once: whoever has more to say first says it. So
+// does a command, whose output, its two ends and its exit are told by themselves otherwise. Who
+// types is heard at once.
 void LoginServer::gather() {
   const uint64_t moved = packets_.in_bytes + packets_.out_bytes;
   const size_t size = moved - std::exchange(moved_, moved);
   if (size == 0) return;
-  const bool wanted = gathering_.on_bytes(now_ms(), size);
+  const bool stream = gathering_.on_bytes(now_ms(), size);
+  const bool typing = std::any_of(channels_.begin(), channels_.end(),
+                                  [](const auto& channel) { return channel->is_typed(); });
+  const bool wanted = stream || !typing;
   if (wanted == std::exchange(gathers_, wanted)) return;
   kernel_system().set_batch(0, wanted);
 }

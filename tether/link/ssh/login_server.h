@@ -29,13 +29,15 @@ class LoginServer {
 
   // Before run(): the key of the host end, for the control plane (subsystem_channel.h).
   void set_link_key(SshKey key) { link_key_ = std::move(key); }
+  // What can be done before there is a client, of run(), which also says should it fail.
+  void prepare(int connection);
   // `connection` becomes the library's.
   void run(int connection);
 
  private:
   static constexpr int kMaxAttempts = 3;
 
-  bool prepare(int connection);
+  bool set_up(int connection);
   bool exchange_keys(int connection);
   bool turn(int connection);
   bool wait(int connection);
@@ -59,6 +61,7 @@ class LoginServer {
   SshKey host_key_;
   std::vector<SshKey> authorized_;
   SshKey link_key_;
+  bool prepared_ = false;
   ssh_bind bind_ = nullptr;
   ssh_session session_ = nullptr;
   ssh_event event_ = nullptr;

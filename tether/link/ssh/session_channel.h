@@ -22,6 +22,7 @@ class SessionChannel : public SshChannel {
   pollfd waits() const override;
   void hang_up() override;
   bool on_break() override;
+  bool is_typed() const override { return tty_; }
 
  private:
   void on_input(std::string_view bytes) override { input_ += bytes; }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <exception>
 
 #include "common/io.h"
@@ -56,6 +57,16 @@ common::Status confine() {
   return {};
 }
 
+// False: there will be none.
+bool await_client() {
+  char word = 0;
+  ssize_t n = 0;
+  do {
+    n = ::recv(kSshRequestsFd, &word, sizeof word, 0);
+  } while (n < 0 && errno == EINTR);
+  return n == sizeof word && word == kSshBegin;
+}
+
 common::Status serve(SshServices& services) {
   ASSIGN_OR_RETURN(
       std::string bytes,
@@ -72,6 +83,9 @@ common::Status serve(SshServices& services) {
                      parse_authorized_keys(secrets.ssh_authorized_keys()));
   auto link_keys = parse_authorized_keys(secrets.ssh_link_key());
   if (!link_keys.empty()) server.set_link_key(std::move(link_keys.front()));
+  server.prepare(kSshConnectionFd);
+  if (!await_client()) return {};
+  ::alarm(kLoginSeconds);
   server.run(kSshConnectionFd);
   return {};
 }
@@ -82,7 +96,6 @@ void ssh_main() {
   ::prctl(PR_SET_DUMPABLE, 0);
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGALRM, on_alarm);
-  ::alarm(kLoginSeconds);
   for (const int fd : {kSshConnectionFd, kSshRequestsFd}) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   SshServices services(kSshRequestsFd);
   try {

@@ -1,6 +1,7 @@
 // An SSH login: one process, from the key exchange to the client's end. Executed by PID 1 as
 // "tether ssh", it has a user of its own, no capabilities, an empty root and no file but these
-// three. It may be killed at any time; that costs this login.
+// three. It may be killed at any time; that costs this login. It may be started before there is a
+// client: PID 1 says kSshBegin once there is one, or closes its end.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +10,10 @@
 namespace tether {
 
 inline constexpr int kSshConnectionFd = 3;  // stream socket: the client, by way of the link process
-inline constexpr int kSshRequestsFd = 4;    // SOCK_SEQPACKET to the link process
+inline constexpr int kSshRequestsFd = 4;    // SOCK_SEQPACKET to the link process, PID 1 at first
 inline constexpr int kSshSecretsFd = 5;  // memfd: serialised tether.v1.Secrets, SSH's fields alone
+
+inline constexpr char kSshBegin = 'b';
 
 // What a login process asks the link process for: one byte, of kServe* with a stream socket beside
 // it that is to be a connection of that service, or a byte link; of kNews with the text of an event
@@ -29,7 +32,7 @@ inline constexpr const char* kSshLinkSubsystem = "tether";
 inline constexpr size_t kSshMaxText = 200;
 inline constexpr size_t kSshMaxChannels = 128;  // of one login, open at a time
 
-// The role's main. Dies within 30 s unless somebody has logged in.
+// The role's main. Dies within 30 s of kSshBegin unless somebody has logged in.
 [[noreturn]] void ssh_main();
 
 }  // namespace tether

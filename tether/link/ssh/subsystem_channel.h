@@ -14,6 +14,7 @@ class SubsystemChannel : public ForwardChannel {
   SubsystemChannel(ssh_channel channel, SshServices& services);
 
  private:
+  bool is_typed() const override { return true; }  // in some session of it, perhaps
   void work() override;
   bool start(const char* name);
   void refuse(const char* what);
