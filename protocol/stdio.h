@@ -60,6 +60,10 @@ struct StdioHeader {
 struct StdioAttach {
   static constexpr uint32_t kWantStdin = 1;
   static constexpr uint32_t kWantOutput = 2;
+  // Of a login's process (tether/link/ssh/): to what the exec with the request id `writer` starts,
+  // once that is answered. `session` is kOfExecSession, which nobody else has.
+  static constexpr uint32_t kOfExec = 4;
+  static constexpr uint32_t kOfExecSession = ~uint32_t{0};
   // As an offset: the first byte that no client ever acknowledged, so that a client's successor
   // gets exactly the rest; the oldest byte still held when there never was a client.
   static constexpr uint64_t kFromOldest = ~uint64_t{0};

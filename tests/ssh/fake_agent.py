@@ -22,6 +22,7 @@ ATTACH, ATTACHED, DATA, ACK, EOF, RESIZE, EXIT, EXIT_ACK, ERROR = range(1, 10)
 SHELL, CHECK, SFTP, RESOLVE = range(4)
 PIECE = 32 * 1024
 LINK_KEY = 4  # a field of tether.v1.Secrets
+OF_EXEC = 0xFFFFFFFF  # a session: of the exec whose id the writer has
 
 
 def varint(value):
@@ -238,6 +239,7 @@ class FakeAgent:
         self.news, self.sessions, self.logins = [], {}, []
         self.requests, self.served = {}, []  # the session of each request; sockets of logins
         self.lock = threading.Lock()
+        self.answered = threading.Condition(self.lock)  # one more of the requests is
         self.config = os.path.join(directory, "config")
         with open(self.host_key + ".pub", encoding="ascii") as file:
             known = " ".join(file.read().split()[:2])
@@ -354,6 +356,7 @@ class FakeAgent:
                     own.append(session)
                     number = self.requests[request[1][0]] = len(self.sessions) + 2
                     self.sessions[number] = session
+                    self.answered.notify_all()
             reply += member(4, number)
         elif 4 in request:
             asked = fields(request[4][0])
@@ -374,7 +377,11 @@ class FakeAgent:
                 kind, stream, _, size, offset = struct.unpack("<BBHIQ", read_exactly(sock, 16))
                 payload = read_exactly(sock, size)
                 if kind == ATTACH:
-                    number, _, _, *begins, rows, columns = struct.unpack("<II16sQQHH", payload[:44])
+                    number, _, writer, *begins, rows, columns = struct.unpack("<II16sQQHH", payload[:44])
+                    if number == OF_EXEC:
+                        with self.answered:
+                            self.answered.wait_for(lambda name=writer: name in self.requests)
+                            number = self.requests[writer]
                     session = self.sessions[number]
                     if session.process is not None:
                         session.resize(rows, columns)

@@ -38,8 +38,14 @@ void Attach::poke(uint64_t now_ms) {
   take_frames(now_ms);
 }
 
+// A client whose input is not read is not heard to go: of those that wait, a login's end is told.
 void Attach::advance() {
-  if (phase_ == Phase::kWaitSession) {
+  if (phase_ == Phase::kWaitSession && login_ && login_->ended) ending_ = Ending::kReset;
+  if (phase_ == Phase::kWaitSession && ending_ == Ending::kNone && !waits_for_exec()) {
+    if (of_exec()) {
+      attach_.session = exec_session().value_or(0);
+      if (attach_.session == 0) return refuse("nothing was started");
+    }
     SessionView* session = sessions_.find(attach_.session);
     if (session == nullptr && attach_.session != 0) {
       return refuse("no such session: " + std::to_string(attach_.session));
@@ -47,6 +53,20 @@ void Attach::advance() {
     if (session != nullptr && session->ready()) begin(*session);
   }
   if (phase_ == Phase::kWaitStdin && writer_.known()) start_streaming();
+}
+
+// What the exec came to; nothing: it was not answered yet. This process may have done that, or the
+// one that has handed the login over to it.
+std::optional<uint32_t> Attach::exec_session() const {
+  const auto answer = login_->answers.find(writer_id_);
+  if (answer != login_->answers.end()) return answer->second;
+  const SessionView* started = login_->inherited ? sessions_.find_request(writer_id_) : nullptr;
+  if (started == nullptr || !login_->ids.contains(started->id)) return std::nullopt;
+  return started->id;
+}
+
+bool Attach::waits_for_exec() const {
+  return phase_ == Phase::kWaitSession && of_exec() && !login_->ended && !exec_session();
 }
 
 void Attach::begin(SessionView& session) {
@@ -66,7 +86,11 @@ void Attach::begin(SessionView& session) {
   session_ = session.id;
   attached_ = true;
   send_resize(attach_.rows, attach_.columns);
-  if (wants_stdin() && (session.flags & kSessionStdinOpen) != 0 && !session.exit) {
+  const bool input = wants_stdin() && (session.flags & kSessionStdinOpen) != 0 && !session.exit;
+  if (input && !session.stdin_used) {
+    writer_.start_first(port_, session_, writer_id_);
+    start_streaming();
+  } else if (input) {
     phase_ = Phase::kWaitStdin;
     writer_.start(port_, session_, writer_id_);
   } else {
@@ -140,7 +164,9 @@ bool Attach::fill_stream(SessionView& session, size_t stream) {
   const auto size =
       static_cast<size_t>(std::min({source.head - output.next, uint64_t{kPiece}, uint64_t{room}}));
   if (source.head == output.next) {
-    if (source.ended && !std::exchange(output.eof_sent, true)) {
+    // A login has no use for it: it comes with the exit, for which alone it is woken.
+    const bool due = source.ended && (!login_ || session.exit);
+    if (due && !std::exchange(output.eof_sent, true)) {
       put(StdioType::kEof, stream + 1, output.next);
     }
     return false;

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -63,6 +64,9 @@ class Attach {
   // The same writer came again on another connection: this one is of the past.
   void give_up() { ending_ = Ending::kReset; }
 
+  // Nothing concerns it but LoginSessions::on_news, and the session of that request.
+  bool waits_for_exec() const;
+
  private:
   enum class Phase : uint8_t { kExpectAttach, kWaitSession, kWaitStdin, kStreaming };
   struct Output {
@@ -82,6 +86,12 @@ class Attach {
   void send_resize(uint16_t rows, uint16_t columns);
   // attach.cc
   void advance();
+  // Which session it is has still to be found out.
+  bool of_exec() const {
+    return login_ && (attach_.flags & protocol::StdioAttach::kOfExec) != 0 &&
+           attach_.session == protocol::StdioAttach::kOfExecSession;
+  }
+  std::optional<uint32_t> exec_session() const;
   void begin(SessionView& session);
   void start_streaming();
   void refuse(std::string_view line);

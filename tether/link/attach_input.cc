@@ -40,6 +40,7 @@ bool Attach::on_frame(const protocol::StdioReader::Frame& frame, uint64_t now_ms
     case StdioType::kEof:
       if (header.stream != Stream::kStdin || !wants_stdin()) return false;
       if (!writer_.started()) return true;  // The session takes no input; nobody waits for an ack.
+      if (SessionView* session = sessions_.find(session_)) session->stdin_used = true;
       return header.type == StdioType::kData ? writer_.push(header.offset, frame.payload, now_ms)
                                              : writer_.push_eof(header.offset, now_ms);
     case StdioType::kAck:
@@ -63,7 +64,7 @@ bool Attach::on_attach(const protocol::StdioReader::Frame& frame) {
   attach_ = *attach;
   static_assert(sizeof writer_id_ == sizeof attach_.writer);
   std::memcpy(writer_id_.data(), attach_.writer.data(), sizeof writer_id_);
-  if (login_ && !login_->ids.contains(attach_.session)) {
+  if (login_ && !of_exec() && !login_->ids.contains(attach_.session)) {
     refuse("session " + std::to_string(attach_.session) + " is not of this login");
     return true;
   }

@@ -1,4 +1,7 @@
 // One connection of the `control` service: whole requests out of its bytes, messages into them.
+#include <algorithm>
+#include <cstring>
+
 #include "tether/link/control_server.h"
 
 namespace tether {
@@ -27,7 +30,7 @@ void ControlClient::on_bytes(std::string_view bytes) {
 
 void ControlClient::on_reply(const ::tether::v1::Reply& reply) {
   --waiting_;
-  note_session(reply);
+  note_answer(reply);
   ::tether::v1::Message out;
   *out.mutable_reply() = reply;
   put(out);
@@ -57,7 +60,7 @@ void ControlClient::take_requests() {
     ::tether::v1::Message out;
     *out.mutable_reply() = std::move(*reply);
     const bool worked = !out.reply().has_failure();
-    note_session(out.reply());
+    note_answer(out.reply());
     put(out);
     if (request.has_subscribe() && worked) next_event_ = request.subscribe().from();
   }
@@ -71,13 +74,21 @@ bool ControlClient::may_ask(const ControlServer::Request& request) const {
   return request.has_signal() && login_->ids.contains(request.signal().session());
 }
 
-void ControlClient::note_session(const ::tether::v1::Reply& reply) {
-  if (!login_ || reply.session() == 0) return;
-  if (login_->ids.size() >= LoginSessions::kMost) {
-    std::erase_if(login_->ids,
-                  [this](uint32_t id) { return server_.sessions_.find(id) == nullptr; });
+// Before the reply goes: whoever waits for the session has it when the login hears of it.
+void ControlClient::note_answer(const ::tether::v1::Reply& reply) {
+  if (!login_ || (reply.session() == 0 && !reply.has_failure())) return;
+  const auto gone = [this](uint32_t id) {
+    return id == 0 || server_.sessions_.find(id) == nullptr;
+  };
+  if (login_->ids.size() >= LoginSessions::kMost) std::erase_if(login_->ids, gone);
+  if (login_->answers.size() >= LoginSessions::kMost) {
+    std::erase_if(login_->answers, [&](const auto& answer) { return gone(answer.second); });
   }
-  login_->ids.insert(reply.session());
+  if (reply.session() != 0) login_->ids.insert(reply.session());
+  LoginSessions::RequestId request{};
+  std::memcpy(request.data(), reply.id().data(), std::min(reply.id().size(), sizeof request));
+  login_->answers.insert_or_assign(request, reply.has_failure() ? 0 : reply.session());
+  if (login_->on_news) login_->on_news();
 }
 
 // One varint of length, then so many bytes.

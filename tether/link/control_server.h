@@ -149,7 +149,7 @@ class ControlClient {
   bool may_ask(const ControlServer::Request& request) const;
   enum class Cut { kMessage, kMore, kBad };
   Cut cut(std::string_view& message);
-  void note_session(const ::tether::v1::Reply& reply);
+  void note_answer(const ::tether::v1::Reply& reply);
   void put(const ::tether::v1::Message& message);
 
   ControlServer& server_;

@@ -207,6 +207,45 @@ TEST_F(ExecRequestTest, ALoginAsksForItsKindOfExecAndSignalsItsOwnSessionsAlone)
   EXPECT_TRUE(refused(signal('d', 7)));
 }
 
+TEST_F(ExecRequestTest, WhatALoginsExecsCameToIsKnownBeforeItsReplyGoes) {
+  const auto own = std::make_shared<LoginSessions>();
+  ControlClient login(
+      server_, [] {}, own);
+  const auto request_id = [](char id) {
+    LoginSessions::RequestId out{};
+    std::memset(out.data(), id, sizeof out);
+    return out;
+  };
+  std::vector<uint32_t> news;
+  const auto listen = [&](char id) {
+    own->on_news = [&, id] { news.push_back(own->answers.at(request_id(id))); };
+    auto shell = exec(id);
+    shell.mutable_exec()->mutable_login();
+    login.on_bytes(delimited(shell.SerializeAsString()));
+  };
+  listen('y');
+  EXPECT_TRUE(news.empty());
+  session(8, 'y');
+  listen('z');
+  hear(answer_to(LinkType::kRefused, 'z', EAGAIN));
+  EXPECT_EQ(news, (std::vector<uint32_t>{8, 0}));
+  EXPECT_EQ(own->ids, std::set<uint32_t>{8});
+}
+
+TEST_F(ExecRequestTest, ALoginsAnswersAreKeptWithinBounds) {
+  const auto own = std::make_shared<LoginSessions>();
+  ControlClient login(
+      server_, [] {}, own);
+  for (uint32_t i = 0; i < 3 * LoginSessions::kMost; ++i) {
+    auto asked = exec('y');
+    asked.set_id(std::string(12, 'i') + std::string(reinterpret_cast<const char*>(&i), sizeof i));
+    login.on_bytes(delimited(asked.SerializeAsString()));
+    ASSERT_EQ(cut(login.take_output()).at(0).reply().failure().errno_value(),
+              static_cast<uint32_t>(EPERM));
+    ASSERT_LE(own->answers.size(), LoginSessions::kMost);
+  }
+}
+
 TEST_F(ExecRequestTest, TwoClientsWithOneRequestGetOneSession) {
   ControlClient other(server_, [] {});
   ask(exec('x'));

@@ -295,6 +295,11 @@ void LinkState::accept_control(std::shared_ptr<Connection> connection) {
 // Of a login process, which parses what anybody may send: it gets no more than logins need.
 void LinkState::serve_login(SshAsk asked, std::shared_ptr<LocalConnection> connection,
                             std::shared_ptr<LoginSessions> login) {
+  if (!login->on_news) {
+    login->on_news = [weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->stdio_.on_login_news(now_ms());
+    };
+  }
   if (asked == SshAsk::kServeStdio) return accept_stdio(std::move(connection), std::move(login));
   if (control_.full()) return connection->reset();
   const auto pump = std::make_shared<LocalPump>(std::move(connection));

@@ -48,7 +48,8 @@ SessionView* SessionTable::introduce(const LinkHeader& header, std::span<common:
   const uint32_t id = header.session;
   if (id == 0 || fds.size() != (discard ? 0U : 2U)) return nullptr;
   if (sessions_.size() > kMaxSessions && !sessions_.contains(id)) return nullptr;
-  SessionView& session = sessions_[id];
+  const auto [row, unknown] = sessions_.try_emplace(id);
+  SessionView& session = row->second;
   session.id = id;
   session.flags = header.value;
   session.request = header.writer;
@@ -59,6 +60,7 @@ SessionView* SessionTable::introduce(const LinkHeader& header, std::span<common:
     for (StreamView& stream : session.streams) stream.known = stream.ended = true;
   }
   if ((header.value & kSessionFresh) != 0) {
+    if (unknown) session.stdin_used = false;
     for (StreamView& stream : session.streams) stream.known = true;
   }
   return &session;

@@ -36,6 +36,8 @@ struct SessionView {
   std::array<StreamView, 2> streams;
   std::optional<protocol::StdioExit> exit;
   bool exit_acknowledged = false;
+  // Some client may have sent input, or its end: what the supervisor has of it, it alone knows.
+  bool stdin_used = true;
   std::vector<std::string> argv;  // of an exec that was asked for through this process; escaped
 
   bool primary() const { return (flags & kSessionPrimary) != 0; }

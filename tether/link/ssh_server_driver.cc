@@ -63,6 +63,7 @@ class SshLogin : public std::enable_shared_from_this<SshLogin> {
     up_.put(left.up);
     down_.put(left.down);
     sessions_->ids = std::move(left.sessions);
+    sessions_->inherited = !sessions_->ids.empty();
   }
 
   void start() {
@@ -103,6 +104,7 @@ class SshLogin : public std::enable_shared_from_this<SshLogin> {
 
 void SshLogin::stop() {
   if (std::exchange(gone_, true)) return;
+  sessions_->end();
   connection_->reset();
   ErrorCode ignored;
   wire_.close(ignored);
@@ -207,6 +209,7 @@ bool SshLogin::take_request() {
   if (n <= 0) {
     ErrorCode ignored;
     requests_.close(ignored);
+    sessions_->end();
     return false;
   }
   common::UniqueFd fd;

@@ -14,11 +14,18 @@ LinkHeader StdinWriter::header(LinkType type, uint64_t offset) const {
   return out;
 }
 
-void StdinWriter::start(SupervisorPort& port, uint32_t session,
-                        const std::array<uint64_t, 2>& writer) {
+void StdinWriter::start_first(SupervisorPort& port, uint32_t session,
+                              const std::array<uint64_t, 2>& writer) {
   port_ = &port;
   session_ = session;
   writer_ = writer;
+  known_ = true;
+}
+
+void StdinWriter::start(SupervisorPort& port, uint32_t session,
+                        const std::array<uint64_t, 2>& writer) {
+  start_first(port, session, writer);
+  known_ = false;
   port_->send(header(LinkType::kStdinQuery, 0));
 }
 

@@ -23,6 +23,8 @@ class StdinWriter {
 
   // Asks the supervisor where this writer stands; known() once it has answered.
   void start(SupervisorPort& port, uint32_t session, const std::array<uint64_t, 2>& writer);
+  // Nobody has ever sent this session anything: it is known to stand at 0.
+  void start_first(SupervisorPort& port, uint32_t session, const std::array<uint64_t, 2>& writer);
   bool started() const { return port_ != nullptr; }
   bool known() const { return known_; }
   // Everything below was accepted for good: acknowledge it to the client.

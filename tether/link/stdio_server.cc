@@ -82,7 +82,9 @@ void StdioServer::on_message(const LinkHeader& header, uint64_t now_ms) {
   const bool news = header.type == LinkType::kSession || header.type == LinkType::kHead ||
                     header.type == LinkType::kExit;
   if (news) {
-    for (const ClientId id : std::vector(waiting_)) poke(id, now_ms);
+    for (const ClientId id : std::vector(waiting_)) {
+      if (!client(id).waits_for_exec()) poke(id, now_ms);
+    }
   }
   if (header.session == 0) return;
   const auto audience = audiences_.find(header.session);
@@ -93,6 +95,14 @@ void StdioServer::on_message(const LinkHeader& header, uint64_t now_ms) {
     }
   }
   after_change(header.session);
+}
+
+void StdioServer::on_login_news(uint64_t now_ms) {
+  for (const ClientId id : std::vector(waiting_)) {
+    if (client(id).waits_for_exec()) continue;
+    poke(id, now_ms);
+    after_change(clients_.at(id).session);
+  }
 }
 
 void StdioServer::on_port_ready(uint64_t now_ms) {

@@ -36,6 +36,8 @@ class StdioServer {
 
   // After SessionTable took the message in.
   void on_message(const LinkHeader& header, uint64_t now_ms);
+  // LoginSessions::on_news, of any login.
+  void on_login_news(uint64_t now_ms);
   // The port is no longer congested.
   void on_port_ready(uint64_t now_ms);
   // Unanswered input is asked about then; ~0: never.

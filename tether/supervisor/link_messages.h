@@ -148,8 +148,9 @@ enum SessionFlags : uint32_t {
   kSessionTransient = 32,  // it ends with its client: soon after nobody is attached
   kSessionOutside = 64,    // of a kLaunch: an archive, which nobody in the container is to see
   kSessionApart = 128,     // of a kLaunch: it needs what is the agent's, a debug shell
-  kSessionFresh = 256,   // of a kSession: its streams are empty and nobody ever had any of them; no
-                         // kTail follows, and a kHead when there is something to say
+  kSessionFresh = 256,   // of a kSession: its streams are empty and nobody ever had any of them, or
+                         // gave it input; no kTail follows, and a kHead when there is something to
+                         // say
   kSessionSealed = 512,  // of a kLaunch: it has the agent's own seccomp filter
 };
 

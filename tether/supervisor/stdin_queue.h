@@ -44,6 +44,8 @@ class StdinQueue {
   // The process closed its end: throws everything away.
   void clear();
   bool empty() const { return chunks_ == 0; }
+  // Some writer has given something, ever.
+  bool used() const { return clock_ != 0; }
 
  private:
   friend struct StateFields;  // tether/upgrade: what outlives the program

@@ -144,6 +144,24 @@ TEST_F(ExecTest, AFreshSessionIsOneMessage) {
   EXPECT_FALSE(only(anew, LinkType::kTail).empty()) << "it has had a byte: its bounds are told";
 }
 
+TEST_F(ExecTest, OneThatHadInputIsNotFreshToTheNextLinkProcess) {
+  boot_running();
+  const uint32_t typed_to = exec(7, kSessionStdinOpen);
+  const uint32_t ended = exec(8, kSessionStdinOpen);
+  const uint32_t idle = exec(9, kSessionStdinOpen);
+  LinkHeader input = message(LinkType::kStdin, typed_to);
+  input.writer = {1, 1};
+  say(input, "x");
+  say(message(LinkType::kStdinEof, ended));
+  restart_link();
+  const auto anew = hear();
+  for (const auto& told : only(anew, LinkType::kSession)) {
+    if (told.header.session == kPrimary) continue;
+    EXPECT_EQ((told.header.value & kSessionFresh) != 0, told.header.session == idle)
+        << told.header.session;
+  }
+}
+
 TEST_F(ExecTest, OneThatHadAClientIsNotFreshToTheNextLinkProcess) {
   boot_running();
   LinkHeader attached = message(LinkType::kAttached, exec(7), 1);

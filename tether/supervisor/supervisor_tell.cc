@@ -19,7 +19,7 @@ namespace {
 constexpr int kBusyBytes = kLinkSendBuffer * 2 / 4;
 
 bool is_fresh(const Session& session) {
-  return !session.discard &&
+  return !session.discard && !session.input_eof && !session.queue.used() &&
          std::all_of(session.outputs.begin(), session.outputs.end(),
                      [](const Output& output) { return output.ring.head() == 0 && !output.seen; });
 }

@@ -57,7 +57,7 @@ bool send_some(int fd, std::string& bytes) {
   return true;
 }
 
-common::UniqueFd SshServices::open(SshAsk service) {
+common::UniqueFd SshServices::open(SshAsk service, std::string_view first) {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return {};
   common::UniqueFd ours(ends[0]);
@@ -65,6 +65,11 @@ common::UniqueFd SshServices::open(SshAsk service) {
   if (service == SshAsk::kServeLink) {
     // What waits here is ahead of all that is typed.
     ::setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &kLinkBuffer, sizeof kLinkBuffer);
+  }
+  // Before anybody waits at the other end: whoever takes it up finds what it is about.
+  if (!first.empty() && ::send(ends[0], first.data(), first.size(), MSG_DONTWAIT | MSG_NOSIGNAL) !=
+                            static_cast<ssize_t>(first.size())) {
+    return {};
   }
   auto what = static_cast<char>(service);
   iovec part{&what, 1};

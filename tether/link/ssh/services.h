@@ -26,8 +26,9 @@ class SshServices {
   static constexpr int kMostLost = 4;
 
   explicit SshServices(int requests) : requests_(requests) {}
-  // A non-blocking socket that is a connection of the service; an invalid one when there is none.
-  common::UniqueFd open(SshAsk service);
+  // A non-blocking socket that is a connection of the service, with `first` on its way there, at
+  // most some KiB; an invalid one when there is none.
+  common::UniqueFd open(SshAsk service, std::string_view first = {});
   // An event, with text from whoever is at the door: escaped, cut.
   void news(SshAsk what, std::string_view text);
 

@@ -1,6 +1,7 @@
 #include "tether/link/ssh/short_session.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace tether {
 
@@ -18,30 +19,42 @@ ShortSession::ShortSession(SshServices& services, ::tether::v1::Login::Kind kind
   request_ = services_.ask(std::move(request), [this](const SshServices::Reply& reply) {
     request_.clear();
     session_ = reply.session();
-    attach();
+    if (session_ == 0 || !agent_) attach();
   });
   over_ = request_.empty();
+  if (!over_) expect();
 }
 
 ShortSession::~ShortSession() {
   if (!request_.empty()) services_.forget(request_);
 }
 
+// What the exec will start. If that fails its answer says what it was.
+void ShortSession::expect() {
+  std::memcpy(wanted_.writer.data(), request_.data(),
+              std::min(request_.size(), wanted_.writer.size()));
+  wanted_.flags |= protocol::StdioAttach::kOfExec;
+  wanted_.session = protocol::StdioAttach::kOfExecSession;
+  connect();
+}
+
 // Again where a link process was replaced meanwhile.
 void ShortSession::attach() {
   agent_.reset();
-  if (session_ != 0) agent_ = services_.open(SshAsk::kServeStdio);
-  if (!agent_) {
-    over_ = true;
-    return;
-  }
+  wanted_.session = session_;
+  wanted_.flags &= ~protocol::StdioAttach::kOfExec;
+  if (session_ != 0) connect();
+  if (!agent_) over_ = true;
+}
+
+void ShortSession::connect() {
   reader_ = {};
   to_agent_.clear();
-  protocol::StdioAttach wanted;
-  wanted.session = session_;
-  wanted.stdout_offset = received_[0];
-  wanted.stderr_offset = received_[1];
-  to_agent_ += protocol::encode_frame(StdioType::kAttach, Stream::kStdin, 0, encode(wanted));
+  wanted_.stdout_offset = received_[0];
+  wanted_.stderr_offset = received_[1];
+  const std::string frame =
+      protocol::encode_frame(StdioType::kAttach, Stream::kStdin, 0, encode(wanted_));
+  agent_ = services_.open(SshAsk::kServeStdio, frame);
 }
 
 pollfd ShortSession::waits() const {
@@ -76,6 +89,8 @@ void ShortSession::pump() {
   if (over_ || reader_.bad() || (!open && ++lost_ > SshServices::kMostLost)) {
     over_ = true;
     agent_.reset();
+  } else if (!open && !request_.empty()) {
+    agent_.reset();  // The exec's answer is to come.
   } else if (!open) {
     attach();
   }

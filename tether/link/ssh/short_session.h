@@ -33,7 +33,9 @@ class ShortSession {
   const std::string& output() const { return output_; }
 
  private:
+  void expect();
   void attach();
+  void connect();
   void on_frame(const protocol::StdioReader::Frame& frame);
 
   SshServices& services_;
@@ -41,6 +43,7 @@ class ShortSession {
   uint32_t session_ = 0;
   int lost_ = 0;                        // connections
   std::array<uint64_t, 2> received_{};  // of its output
+  protocol::StdioAttach wanted_;
   common::UniqueFd agent_;
   protocol::StdioReader reader_;
   std::string to_agent_;

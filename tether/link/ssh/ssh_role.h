@@ -16,7 +16,8 @@ inline constexpr int kSshSecretsFd = 5;  // memfd: serialised tether.v1.Secrets,
 inline constexpr char kSshBegin = 'b';
 
 // What a login process asks the link process for: one byte, of kServe* with a stream socket beside
-// it that is to be a connection of that service, or a byte link; of kNews with the text of an event
+// it that is to be a connection of that service, or a byte link: what the connection begins with is
+// in it already, or comes later; of kNews with the text of an event
 // behind it.
 enum class SshAsk : uint8_t {
   kServeControl = 1,  // of requests only signals and execs with a Login are answered
