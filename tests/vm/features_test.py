@@ -9,7 +9,7 @@ from vch_testing import BUILD, VCH, VmTest, vch
 # down. One of vch's own may be there for a moment.
 KEEPS_HOUSE = """
 mkdir /sys/fs/cgroup/init && echo 0 >/sys/fs/cgroup/init/cgroup.procs
-until echo +memory >/sys/fs/cgroup/cgroup.subtree_control; do :; done 2>/dev/null
+until echo +memory +hugetlb >/sys/fs/cgroup/cgroup.subtree_control; do :; done 2>/dev/null
 echo ready
 exec sleep 10000
 """
@@ -67,6 +67,10 @@ class Features(VmTest):
 
     def test_huge_pages_reserved_and_used(self):
         self.assert_ended(self.shell("echo 8 >/proc/sys/vm/nr_hugepages && /kernel_features huge 16"), 0, b"ok\n")
+        limited = self.shell("mkdir /sys/fs/cgroup/huge && echo 8M >/sys/fs/cgroup/huge/hugetlb.2MB.rsvd.max && "
+                             "(echo 0 >/sys/fs/cgroup/huge/cgroup.procs; /kernel_features huge 16)")
+        self.assertIn(b"mmap of huge pages", limited.stdout + limited.stderr)
+        self.assert_ended(limited, 1)
         self.assert_ended(self.shell("mkdir /mnt/huge && mount -t hugetlbfs none /mnt/huge && umount /mnt/huge"), 0)
         self.assert_ended(self.shell("echo 0 >/proc/sys/vm/nr_hugepages && grep ^HugePages_Total /proc/meminfo"), 0,
                           b"HugePages_Total:       0\n")
@@ -84,12 +88,18 @@ class Features(VmTest):
     def test_everybody_may_open_what_makes_file_systems_and_interfaces(self):
         self.assert_ended(vch("exec", "-u", "nobody", self.box, "sh", "-c", ": <>/dev/fuse && : <>/dev/net/tun"), 0)
 
-    def test_what_comes_later_goes_beside_the_first_process_where_its_group_takes_none(self):
-        """Every way in: by the launcher that stays, by one of its own, with a terminal, files, and a shell of ours."""
-        for flags in ((), ("-t",), ("--privileged",)):
-            result = self.shell("cat /proc/self/cgroup", *flags)
-            self.assert_ended(result, 0)
-            self.assertEqual(result.stdout.strip(), b"0::/init", flags)
+    def test_what_comes_later_goes_beside_the_first_process(self):
+        """Every way in: by the launcher that stays, by one of its own, with a terminal, files, and a shell of ours.
+
+        Before controllers are handed down too, since whoever sits in the upper group keeps them from that."""
+        self.addCleanup(self.shell, "echo +memory +hugetlb >/sys/fs/cgroup/cgroup.subtree_control")
+        for control in ("+memory +hugetlb", "-memory -hugetlb"):
+            self.assert_ended(self.shell(f"echo {control} >/sys/fs/cgroup/cgroup.subtree_control"), 0)
+            for flags in ((), ("-t",), ("--privileged",)):
+                result = self.shell("cat /proc/self/cgroup", *flags)
+                self.assert_ended(result, 0)
+                self.assertEqual(result.stdout.strip(), b"0::/init", (control, flags))
+        self.assert_ended(self.shell("echo +memory >/sys/fs/cgroup/cgroup.subtree_control"), 0)
         path = os.path.join(self.scratch, "hostname")
         self.assert_ended(vch("cp", f"{self.box}:/etc/hostname", path), 0)
         self.assertTrue(os.path.getsize(path))

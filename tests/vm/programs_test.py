@@ -101,12 +101,17 @@ nft list chain inet rules passing | grep -c 'packets [1-9]'
 nft flush ruleset
 iptables -A INPUT -m conntrack --ctstate ESTABLISHED -m comment --comment 'of old' -j ACCEPT
 iptables -A INPUT -p tcp -m multiport --dports 25,465 -m limit --limit 5/min -j LOG
-ip6tables -A INPUT -p tcp --dport 25 -j DROP
+iptables -A INPUT -p tcp --dport 25 -j REJECT --reject-with icmp-port-unreachable
+ip6tables -A INPUT -p tcp --dport 25 -j REJECT --reject-with tcp-reset
 iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -p tcp --dport 8080 -j DNAT --to-destination 198.51.100.2:80
 iptables -t nat -A POSTROUTING -o to-b -j MASQUERADE
 ip netns exec a busybox wget -qO - http://192.0.2.1:8080/
+busybox httpd -p 25 -h /data/www
+ip addr add 2001:db8::1/64 dev bridge nodad; ip -n a addr add 2001:db8::2/64 dev eth0 nodad
+ip netns exec a busybox wget -qO - http://192.0.2.1:25/ 2>&1 | grep -o refused
+ip netns exec a busybox wget -qO - 'http://[2001:db8::1]:25/' 2>&1 | grep -o refused
 """
-NFTABLES_SAYS = b"served\nreached\nrefused\n1\nserved\n"
+NFTABLES_SAYS = b"served\nreached\nrefused\n1\nserved\nrefused\nrefused\n"
 
 FILTER = """
 #include <linux/bpf.h>
@@ -242,6 +247,10 @@ class Systemd(VmTest):
         name = self.name()
         must("run", "-d", "--privileged", "--name", name, "--memory", "512m", "--cpus", "2", "-e", "container=docker",
              "--stop-signal", "RTMIN+3", IMAGE, "/sbin/init")
+        # Here from the beginning on, it keeps no unit from its limits.
+        early = subprocess.Popen([VCH, "exec", name, "sleep", "10000"])
+        self.addCleanup(early.wait)
+        self.addCleanup(early.terminate)
         # Without an answer, or "offline", while its bus is not there yet.
         while (state := vch("exec", name, "systemctl", "is-system-running", "--wait").stdout.strip()) in (b"", b"offline"):
             self.assertEqual(inspect(name)["State"], "running")
@@ -251,8 +260,9 @@ class Systemd(VmTest):
             "-p", "PrivateNetwork=yes", "-p", "PrivateUsers=yes", "-p", "ProtectKernelTunables=yes", "-p", "MemoryMax=64M",
             "-p", "CPUQuota=50%", "-p", "TasksMax=20", "-p", "SystemCallFilter=@system-service", "-p", "RestrictNamespaces=yes",
             "sh", "-c", "test $(id -u) -gt 60000 && echo another user; grep -c : /proc/net/dev; "
-            "touch /etc/x 2>/dev/null || echo protected; ls -A /tmp")
-        self.assert_ended(result, 0, b"another user\n1\nprotected\n")
+            "touch /etc/x 2>/dev/null || echo protected; ls -A /tmp; "
+            "cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup) && cat memory.max pids.max cpu.max")
+        self.assert_ended(result, 0, b"another user\n1\nprotected\n67108864\n20\n50000 100000\n")
         ping = ("busybox", "ping", "-c", "1", "-W", "60", "127.0.0.1")
         self.assert_ended(self.systemd_run(name, "-p", "IPAddressDeny=localhost", *ping[:-2], "1", ping[-1]), 1)
         self.assert_ended(self.systemd_run(name, *ping), 0)

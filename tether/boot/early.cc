@@ -67,7 +67,7 @@ void add_cgroups(std::vector<BootRow>& rows) {
   const std::string root = "/sys/fs/cgroup";
   rows.push_back(mount_row("cgroup2", root, kPlain, "nsdelegate"));
   // One by one: a kernel that lacks one of them still gives the others.
-  for (const char* controller : {"+cpu", "+cpuset", "+io", "+memory", "+pids"}) {
+  for (const char* controller : {"+cpu", "+cpuset", "+hugetlb", "+io", "+memory", "+pids"}) {
     rows.push_back(write_row(root + "/cgroup.subtree_control", controller));
   }
   rows.push_back(directory_row(root + "/agent"));

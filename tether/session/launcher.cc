@@ -153,14 +153,16 @@ class Server {
     return true;
   }
 
-  // Beside the primary, where the container's own group takes no processes.
+  // Beside the primary, wherever the container has moved it: whoever sits in an upper group keeps
+  // controllers from being handed down. Where that cannot be, in the container's own.
   long clone_into_group() {
-    const long pid = clone_process(group_.get(), false);
-    if (pid >= 0 || errno != EBUSY) return pid;
     const auto nested = open_nested_group(group_.get(), primary_group_.get());
-    if (nested) return clone_process(nested.get(), false);
-    errno = EBUSY;
-    return -1;
+    if (nested) {
+      const long pid = clone_process(nested.get(), false);
+      // A group that has as many processes as it may have is no reason to look for another.
+      if (pid >= 0 || errno == EAGAIN) return pid;
+    }
+    return clone_process(group_.get(), false);
   }
 
   [[noreturn]] static void run(const Request& request) {

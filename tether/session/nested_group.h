@@ -1,6 +1,7 @@
 // Where a session's process goes in a container that keeps house in its own control groups. An init
 // such as systemd moves everything into groups below the container's and hands controllers down to
-// them; the kernel then lets no process into the upper one (EBUSY). runc does the same.
+// them. The kernel refuses that as long as a process is in the upper one, and once it is done lets
+// none into it (EBUSY; there runc does the same).
 #pragma once
 
 #include <sys/types.h>

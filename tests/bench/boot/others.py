@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What other kernels take to their first process, beside ours.
 
-usage: others.py [--memory MIB] NAME=BZIMAGE[:SYSTEM_MAP] ...
+usage: others.py [--memory MIB] [--append TEXT] NAME=BZIMAGE[:SYSTEM_MAP] ...
 
 Boots each kernel directly (QEMU's -kernel and -initrd; q35, one vCPU, no disk, no network) with an
 initramfs that holds one program, first.S, as /init, and counts guest instructions as boot_profile.py
@@ -28,7 +28,7 @@ def cpio_entry(name, mode, data):
     return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)
 
 
-def boot(build, image, memory, scratch):
+def boot(build, image, options, scratch):
     with open(os.path.join(build, "tests", "boot-first"), "rb") as file:
         first = file.read()
     initramfs = os.path.join(scratch, "initramfs")
@@ -38,18 +38,18 @@ def boot(build, image, memory, scratch):
     # /init ends, so the kernel panics; with -no-reboot and panic=-1 the machine ends with it.
     subprocess.run(
         ["qemu-system-x86_64", "-M", boot_profile.BOARDS["q35"], "-accel", "tcg", "-cpu", "max,-erms",
-         "-smp", "1", "-m", str(memory), "-icount", "shift=0,sleep=off",
+         "-smp", "1", "-m", str(options.memory), "-icount", "shift=0,sleep=off",
          "-plugin", f"{build}/tests/libblock_counts.so,out={counts}",
          "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
          "-serial", f"file:{scratch}/console.log", "-kernel", image, "-initrd", initramfs,
-         "-append", f"{COMMAND_LINE} console=ttyS0 panic=-1"],
+         "-append", f"{COMMAND_LINE} console=ttyS0 panic=-1 {options.append}"],
         stdin=subprocess.DEVNULL, check=True, timeout=600)
     return Blocks(counts)
 
 
-def measure(build, name, image, symbols, memory):
+def measure(build, name, image, symbols, options):
     with tempfile.TemporaryDirectory(prefix="boot-others-") as scratch:
-        blocks = boot(build, image, memory, scratch)
+        blocks = boot(build, image, options, scratch)
     kernel = blocks.first(lambda a: a == boot_profile.DECOMPRESSED_ENTRY, f"{name}'s decompressed kernel")
     entry = blocks.last_first(lambda a: a == boot_profile.COMPRESSED_ENTRY, f"{name}'s entry", kernel)
     first = blocks.first(lambda a: a == FIRST, f"{name}'s first process")
@@ -65,6 +65,7 @@ def measure(build, name, image, symbols, memory):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--memory", type=int, default=256, help="MiB")
+    parser.add_argument("--append", default="", help="added to the kernels' command line")
     parser.add_argument("kernels", nargs="+", metavar="NAME=BZIMAGE[:SYSTEM_MAP]")
     options = parser.parse_args()
     build = os.environ.get("TETHER_BUILD") or fail("TETHER_BUILD names no build directory")
@@ -77,7 +78,7 @@ def main():
         image, _, symbols = files.partition(":")
         if not os.access(image, os.R_OK):
             fail(f"{kernel}: NAME=BZIMAGE names no file that can be read")
-        *counts, calibration = measure(build, name, image, symbols, options.memory)
+        *counts, calibration = measure(build, name, image, symbols, options)
         cells = [f"{count / 1e6:.1f}" for count in counts]
         cells.append("?" if calibration is None else f"{calibration / 1e6:.1f}")
         print(f"| {name} | {os.path.getsize(image):,} | {' | '.join(cells)} |")
