@@ -10,6 +10,7 @@ from vch_testing import BUILD, TETHER_ISO, VCH, VmTest, inspect, vch
 
 STREAMS = 64
 IDLE_KIB, BUSY_KIB = 4096, 8192  # what PID 1 and the link process may take together
+AROUND_BYTES = 24_000_000
 LEAST_MIB = 42  # what vch lets somebody ask for
 NEXT = os.path.join(BUILD, "tests", "agent-next")
 PLACES = {b"KEY-PLACE-KEY-PLACE-KEY-PLACE-32": "key",
@@ -114,6 +115,18 @@ class Agent(Watched):
         # The search finds what there is: the key where it belongs, and in PID 1 what that does have.
         self.assertEqual([number for number, *_ in every][-1] in with_key, True)
         self.assertGreater(every[-1][1][1], 0)
+
+
+class Around(VmTest):
+    def test_little_is_used_outside_the_container(self):
+        """As `free` counts it: of what the kernel gives out, what neither is to be had nor is the container's."""
+        name = self.name()
+        self.assert_ended(vch("run", "-d", "--memory", "128m", "--name", name, "busybox", "sleep", "1000000"), 0)
+        seen = vch("exec", name, "cat", "/proc/meminfo", "/sys/fs/cgroup/memory.current").stdout.decode()
+        total, available = (int(re.search(rf"{row}: +(\d+) kB", seen)[1]) << 10 for row in ("MemTotal", "MemAvailable"))
+        used = total - available - int(seen.split()[-1])
+        print(f"128 MiB: {total} bytes in all, {used} used outside the container", flush=True)
+        self.assertLess(used, AROUND_BYTES)
 
 
 class SmallestMachine(VmTest):
