@@ -32,14 +32,14 @@ void Connection::begin_read(asio::mutable_buffer buffer, IoHandler handler) {
   read_buffer_ = buffer;
   reader_ = std::move(handler);
   reader_.on_cancel([weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->reader_.post(asio::error::operation_aborted, 0);
+    if (const auto self = weak.lock()) self->cancel_read();
   });
   try_read();
 }
 
 void Connection::try_read() {
   if (!reader_) return;
-  if (filled_ > 0) return complete_read();
+  if (filled_ > 0) return reader_.post({}, take_filled());
   if (!received_.empty() || read_buffer_.size() == 0) {
     const size_t size = std::min(received_.size(), read_buffer_.size());
     received_.pop({static_cast<std::byte*>(read_buffer_.data()), size});
@@ -74,6 +74,23 @@ void Connection::try_write() {
   writer_.post({}, taken);
 }
 
+size_t Connection::write_now(std::span<const std::byte> bytes) {
+  const size_t taken = take(bytes);
+  if (taken > 0) endpoint_->poke();
+  return taken;
+}
+
+size_t Connection::send_now(std::span<const std::byte> bytes) {
+  const size_t taken = take(bytes);
+  if (taken > 0) endpoint_->send_now();
+  return taken;
+}
+
+size_t Connection::take(std::span<const std::byte> bytes) {
+  if (writer_ || finished_ || !live_ || bytes.empty()) return 0;
+  return endpoint_->core().write(id_, bytes);
+}
+
 void Connection::shutdown_write() {
   if (!live_ || std::exchange(finished_, true)) return;
   try_write();
@@ -91,8 +108,14 @@ void Connection::reset(Reason reason) {
   on_end(asio::error::operation_aborted);
 }
 
-void Connection::cancel() {
+// What it has been given already it keeps.
+void Connection::cancel_read() {
+  if (filled_ > 0) return reader_.post({}, take_filled());
   reader_.post(asio::error::operation_aborted, 0);
+}
+
+void Connection::cancel() {
+  cancel_read();
   writer_.post(asio::error::operation_aborted, 0);
 }
 
@@ -108,14 +131,18 @@ void Connection::on_data(std::span<const std::byte> bytes) {
   received_.append(bytes);
 }
 
+// From the loop itself: nobody is surprised to be called.
 void Connection::complete_read() {
+  if (filled_ > 0) reader_.dispatch({}, take_filled());
+}
+
+size_t Connection::take_filled() {
   const size_t size = std::exchange(filled_, 0);
-  if (size == 0) return;
   if (live_) {
     endpoint_->core().consumed(id_, size);
     endpoint_->poke();
   }
-  reader_.post({}, size);
+  return size;
 }
 
 void Connection::on_fin() {

@@ -59,6 +59,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
         token, buffers);
   }
 
+  // What there is room for at once, without a completion: how many bytes were taken. None, too,
+  // when a write is under way or would fail; async_write_some then waits, or says why.
+  size_t write_now(std::span<const std::byte> bytes);
+  // The same, and on its way: not gathered with what others write in this turn of the loop.
+  size_t send_now(std::span<const std::byte> bytes);
+
   // Half-close in band, behind everything written. Later writes fail.
   void shutdown_write();
   // Gives the connection up at once; pending operations end with operation_aborted. The peer's
@@ -92,7 +98,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void try_write();
   // From the endpoint.
   void on_data(std::span<const std::byte> bytes);
+  size_t take(std::span<const std::byte> bytes);
+  void cancel_read();
   void complete_read();
+  size_t take_filled();
   void on_fin();
   void on_end(ErrorCode error);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "common/io.h"
+#include "common/scope_guard.h"
 #include "serial-transport/endpoint_state.h"
 #include "serial-transport/line.h"
 
@@ -17,6 +18,8 @@ constexpr int kReadsPerTurn = 4;
 // A virtio-serial port gives a page at a time: what has arrived is gathered before it is looked at,
 // so that frames mostly lie in one piece.
 constexpr size_t kReadBuffer = 64 * 1024;
+// Who gives less has no more, most likely: waiting for it tells, at the cost of one call.
+constexpr ssize_t kMuch = 2048;
 struct LinkRead {
   enum class State { kMore, kDrained, kLost } state = State::kMore;
   size_t size = 0;
@@ -27,6 +30,9 @@ LinkRead read_link(int fd, std::span<std::byte> into) {
     const ssize_t n = ::read(fd, into.data() + result.size, into.size() - result.size);
     if (n > 0) {
       result.size += static_cast<size_t>(n);
+      if (n >= kMuch) continue;
+      result.state = LinkRead::State::kDrained;
+      break;
     } else if (n < 0 && errno == EINTR) {
       continue;
     } else {
@@ -158,8 +164,17 @@ void EndpointState::wait_readable() {
                    });
 }
 
+EndpointState::Turn::~Turn() {
+  state_.in_turn_ = false;
+  if (std::exchange(state_.poked_in_turn_, false) || !state_.reading_.empty()) state_.poke();
+}
+
 void EndpointState::on_readable() {
   const uint64_t generation = generation_;
+  const Turn turn(*this);
+  common::ScopeGuard again([this, generation] {  // whatever a reader throws
+    if (generation == generation_) wait_readable();
+  });
   LinkRead got;
   for (int i = 0; i < kReadsPerTurn && got.state == LinkRead::State::kMore; ++i) {
     got = read_link(link_.native_handle(), in_);
@@ -168,8 +183,10 @@ void EndpointState::on_readable() {
     send();
     if (generation != generation_) return;
   }
-  if (got.state == LinkRead::State::kLost) return lose_link();
-  wait_readable();
+  if (got.state == LinkRead::State::kLost) {
+    again.dismiss();
+    lose_link();
+  }
 }
 
 void EndpointState::complete_later(std::shared_ptr<Connection> connection) {
@@ -177,19 +194,34 @@ void EndpointState::complete_later(std::shared_ptr<Connection> connection) {
 }
 
 void EndpointState::complete_reads() {
-  for (const auto& connection : reading_) connection->complete_read();
-  reading_.clear();
+  while (!reading_.empty()) {
+    const auto connection = std::move(reading_.front());
+    reading_.erase(reading_.begin());
+    connection->complete_read();
+  }
 }
 
 void EndpointState::poke() {
-  if (closed_ || std::exchange(poked_, true)) return;
+  if (closed_ || poked_) return;
+  if (in_turn_) {
+    poked_in_turn_ = true;
+    return;
+  }
+  poked_ = true;
   asio::post(executor_, [self = shared_from_this()] {
     self->poked_ = false;
+    self->complete_reads();
     self->send();
   });
 }
 
+void EndpointState::send_now() {
+  if (in_turn_) return poke();
+  send();
+}
+
 void EndpointState::send() {
+  poked_in_turn_ = false;
   if (closed_ || !link_.is_open()) return;
   while (!write_waiting_ && (!out_.empty() || next_output())) {
     const ssize_t n = write_some(out_.first(std::min(out_.size(), kChunk)));
@@ -255,13 +287,17 @@ void EndpointState::arm_timer() {
   tick_.expires_at(std::chrono::steady_clock::time_point(
       std::chrono::duration_cast<std::chrono::steady_clock::duration>(*deadline)));
   tick_.async_wait([self = shared_from_this()](ErrorCode error) {
-    if (error || self->closed_) return;
-    self->tick_at_.reset();
-    self->core_.on_tick(now());
-    self->complete_reads();
-    if (!self->core_.session_up() || self->core_.silent()) self->keeper_->review();
-    self->send();
+    if (!error && !self->closed_) self->on_tick();
   });
+}
+
+void EndpointState::on_tick() {
+  const Turn turn(*this);
+  tick_at_.reset();
+  core_.on_tick(now());
+  complete_reads();
+  if (!core_.session_up() || core_.silent()) keeper_->review();
+  send();
 }
 
 }  // namespace serial_transport

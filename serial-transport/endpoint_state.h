@@ -31,6 +31,8 @@ class EndpointState : public CoreEvents, public std::enable_shared_from_this<End
   void connect(std::string service, TrafficClass traffic, ConnectHandler handler);
   // Something to send may have come up: look, at the end of this turn of the loop.
   void poke();
+  // The same, without waiting for that.
+  void send_now();
   std::string trouble() const;
   Core& core() { return core_; }
   const asio::any_io_executor& executor() const { return executor_; }
@@ -56,6 +58,17 @@ class EndpointState : public CoreEvents, public std::enable_shared_from_this<End
   void on_end(ConnectionId id, Reason reason) override;
 
  private:
+  // While the link is read, or time has passed: who pokes then is served at its end.
+  class Turn {
+   public:
+    explicit Turn(EndpointState& state) : state_(state) { state_.in_turn_ = true; }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    ~Turn();
+
+   private:
+    EndpointState& state_;
+  };
   using Descriptor = asio::posix::stream_descriptor;
   void use(Link link);
   void stop();
@@ -63,6 +76,7 @@ class EndpointState : public CoreEvents, public std::enable_shared_from_this<End
   void lose_link();
   void wait_readable();
   void on_readable();
+  void on_tick();
   void complete_reads();
   void cancel_connect(ConnectionId id);
   void send();
@@ -83,6 +97,7 @@ class EndpointState : public CoreEvents, public std::enable_shared_from_this<End
   std::optional<Time> tick_at_;
   uint64_t generation_ = 0;  // of the link: completions of an older one are ignored
   bool closed_ = false, poked_ = false, write_waiting_ = false, holding_ = false;
+  bool in_turn_ = false, poked_in_turn_ = false;
   bool split_ = false, socket_ = false;
   std::vector<std::byte> in_;
   std::span<const std::byte> out_;  // the core's, and given to the link from its beginning

@@ -4,6 +4,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/prefer.hpp>
 #include <memory>
@@ -36,12 +37,18 @@ class Handler {
   void post(Args... args) {
     if (auto held = std::move(held_)) held->post(std::move(args)...);
   }
+  // Calls it at once where its executor lets it: from the loop alone, never from the function that
+  // it was given to.
+  void dispatch(Args... args) {
+    if (auto held = std::move(held_)) held->dispatch(std::move(args)...);
+  }
 
  private:
   struct Base {
     virtual ~Base() = default;
     virtual asio::cancellation_slot slot() = 0;
     virtual void post(Args... args) = 0;
+    virtual void dispatch(Args... args) = 0;
   };
   template <typename H>
   struct Model : Base {
@@ -54,11 +61,13 @@ class Handler {
     asio::cancellation_slot slot() override {
       return asio::get_associated_cancellation_slot(handler);
     }
-    void post(Args... args) override {
+    void post(Args... args) override { asio::post(executor, call(std::move(args)...)); }
+    void dispatch(Args... args) override { asio::dispatch(executor, call(std::move(args)...)); }
+    auto call(Args... args) {
       if (auto s = slot(); s.is_connected()) s.clear();
-      asio::post(executor, [h = std::move(handler), ... a = std::move(args)]() mutable {
+      return [h = std::move(handler), ... a = std::move(args)]() mutable {
         std::move(h)(std::move(a)...);
-      });
+      };
     }
     H handler;
     asio::any_io_executor executor;

@@ -125,6 +125,7 @@ class LinkProcessKilled(VmTest):
         name, count = self.name(), 1000 if FULL else 16
         self.assert_ended(vch("run", "-d", "--name", name, "busybox", "sleep", "1000000"), 0)
         events = self.follow_events(name)
+        self.assert_ended(vch("exec", name, "true"), 0)  # the launcher, which stays, is there
         before, begun = self.agent(name), time.monotonic()
         callers, execs = [Caller(name) for _ in range(CALLERS)], ShortExecs(name)
         while events.read_text().count('"status":"link_die"') < count:

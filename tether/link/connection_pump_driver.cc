@@ -1,10 +1,11 @@
 #include "tether/link/connection_pump_driver.h"
 
-#include <array>
-#include <boost/asio/error.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <sys/socket.h>
 
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+
+#include "common/scope_guard.h"
 #include "tether/link/spawn_task.h"
 
 namespace tether {
@@ -18,114 +19,135 @@ constexpr size_t kReadSize = 64 * 1024;
 template <typename Stream>
 Pump<Stream>::Pump(std::shared_ptr<Stream> connection)
     : connection_(std::move(connection)),
-      read_wake_(connection_->get_executor(), asio::steady_timer::time_point::max()),
-      write_wake_(connection_->get_executor(), asio::steady_timer::time_point::max()) {}
+      in_(std::make_unique_for_overwrite<char[]>(kReadSize)),
+      living_(connection_->get_executor(), asio::steady_timer::time_point::max()) {}
 
 template <typename Stream>
 void Pump<Stream>::start(std::unique_ptr<Peer> peer) {
   peer_ = std::move(peer);
-  const auto executor = connection_->get_executor();
-  const auto on_escape = [self = this->shared_from_this()] { self->stop(); };
-  spawn_task(executor, "reading a connection", read_task(this->shared_from_this()), on_escape);
-  spawn_task(executor, "writing a connection", write_task(this->shared_from_this()), on_escape);
+  living_.async_wait([self = this->shared_from_this()](ErrorCode) {});
+  wake();
 }
 
-// The timers never expire: cancelling one is how its task is woken.
+// Whoever calls is not prepared to be called.
 template <typename Stream>
 void Pump<Stream>::wake() {
-  read_wake_.cancel();
-  write_wake_.cancel();
+  if (in_turn_) woken_in_turn_ = true;
+  if (in_turn_ || gone_ || std::exchange(woken_, true)) return;
+  asio::post(connection_->get_executor(), [self = this->shared_from_this()] {
+    self->woken_ = false;
+    self->turn([] {});
+  });
 }
 
-// Behind the last byte. The connection stays until the client closes its side too.
+template <typename Stream>
+template <typename Work>
+void Pump<Stream>::turn(Work work) {
+  if (gone_) return;
+  in_turn_ = true;
+  const common::ScopeGuard end([this] { in_turn_ = false; });
+  try {
+    work();
+    do {
+      woken_in_turn_ = false;
+      write();
+      read();
+    } while (woken_in_turn_ && !gone_);
+  } catch (...) {
+    report_exception("a connection", std::current_exception());
+    stop();
+  }
+}
+
+template <typename Stream>
+void Pump<Stream>::read() {
+  if (reading_ || gone_ || eof_ || (peer_ && !peer_->wants_input())) return;
+  reading_ = true;
+  connection_->async_read_some(asio::buffer(in_.get(), kReadSize),
+                               [self = this->shared_from_this()](ErrorCode error, size_t size) {
+                                 self->reading_ = false;
+                                 self->turn([&] { self->on_read(error, size); });
+                               });
+}
+
+template <typename Stream>
+void Pump<Stream>::on_read(const ErrorCode& error, size_t size) {
+  if (error && error != asio::error::eof) return stop();
+  if (error) {
+    eof_ = true;
+    if (!peer_) return end();  // finished
+    peer_->on_eof();
+  } else if (peer_) {  // or it is finished, and what still comes is of no interest
+    peer_->on_bytes({in_.get(), size});
+  }
+}
+
+template <typename Stream>
+void Pump<Stream>::write() {
+  while (!gone_ && !writing_ && peer_) {
+    if (written_ == out_.size() && !refill()) return;
+    const auto rest = std::as_bytes(std::span(out_).subspan(written_));
+    const size_t size = connection_->write_now(rest);
+    written_ += size;
+    if (size == 0) return write_later();
+  }
+}
+
+template <typename Stream>
+void Pump<Stream>::write_later() {
+  writing_ = true;
+  connection_->async_write_some(asio::buffer(out_) + written_,
+                                [self = this->shared_from_this()](ErrorCode error, size_t size) {
+                                  self->writing_ = false;
+                                  self->written_ += size;
+                                  self->turn([&] {
+                                    if (error) self->stop();
+                                  });
+                                });
+}
+
+// False: there is nothing to write.
+template <typename Stream>
+bool Pump<Stream>::refill() {
+  out_.clear();
+  written_ = 0;
+  peer_->fill_output(out_);
+  const auto ending = peer_->ending();
+  if (ending == Peer::Ending::kReset) {
+    stop();
+  } else if (out_.empty() && ending == Peer::Ending::kFinish) {
+    finish();
+  }
+  return !gone_ && !out_.empty();
+}
+
+// Behind the last byte. The connection stays until the client closes its side too: what was written
+// still arrives when it is let go then.
 template <typename Stream>
 void Pump<Stream>::finish() {
   connection_->shutdown_write();
   peer_.reset();
-  wake();
-}
-
-template <typename Stream>
-void Pump<Stream>::on_eof() {
-  eof_ = true;
-  if (peer_) peer_->on_eof();
-  wake();
+  if (eof_) end();
 }
 
 template <typename Stream>
 void Pump<Stream>::stop() {
-  if (std::exchange(gone_, true)) return;
+  if (gone_) return;
   connection_->reset();
   peer_.reset();
-  wake();
+  end();
 }
 
 template <typename Stream>
-asio::awaitable<void> Pump<Stream>::read_task(std::shared_ptr<Pump> self) {
-  ErrorCode error;
-  auto token = asio::redirect_error(asio::use_awaitable, error);
-  std::array<char, kReadSize> in;
-  while (!self->gone_) {
-    if (self->peer_ && !self->peer_->wants_input()) {
-      co_await self->read_wake_.async_wait(token);
-      continue;
-    }
-    const auto buffer = asio::buffer(in);
-    const size_t size = co_await self->connection_->async_read_some(buffer, token);
-    if (error == asio::error::eof) {
-      self->on_eof();
-      co_return;
-    }
-    if (error) {
-      self->stop();
-      co_return;
-    }
-    if (!self->peer_) continue;  // finished: what still comes is of no interest
-    self->peer_->on_bytes({in.data(), size});
-    self->wake();
-  }
+void Pump<Stream>::end() {
+  gone_ = true;
+  living_.cancel();
 }
 
-template <typename Stream>
-asio::awaitable<void> Pump<Stream>::write_all(std::shared_ptr<Pump> self,
-                                              const std::string& bytes) {
-  ErrorCode error;
-  auto token = asio::redirect_error(asio::use_awaitable, error);
-  for (size_t done = 0; done < bytes.size() && !self->gone_;) {
-    const auto buffer = asio::buffer(bytes) + done;
-    done += co_await self->connection_->async_write_some(buffer, token);
-    if (error) self->stop();
-  }
-}
-
-// Until the client has finished too: what was written still arrives when the connection is let go.
-template <typename Stream>
-asio::awaitable<void> Pump<Stream>::linger(std::shared_ptr<Pump> self) {
-  ErrorCode error;
-  auto token = asio::redirect_error(asio::use_awaitable, error);
-  while (!self->eof_ && !self->gone_) co_await self->write_wake_.async_wait(token);
-}
-
-template <typename Stream>
-asio::awaitable<void> Pump<Stream>::write_task(std::shared_ptr<Pump> self) {
-  ErrorCode error;
-  auto token = asio::redirect_error(asio::use_awaitable, error);
-  std::string bytes;
-  while (!self->gone_) {
-    self->peer_->fill_output(bytes);
-    if (self->peer_->ending() == Peer::Ending::kReset) {
-      self->stop();
-    } else if (!bytes.empty()) {
-      self->read_wake_.cancel();  // there may be room for requests again
-      co_await write_all(self, bytes);
-    } else if (self->peer_->ending() == Peer::Ending::kFinish) {
-      self->finish();
-      break;
-    } else {
-      co_await self->write_wake_.async_wait(token);
-    }
-  }
-  co_await linger(std::move(self));
+size_t LocalConnection::write_now(std::span<const std::byte> bytes) {
+  const ssize_t size =
+      ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  return size > 0 ? static_cast<size_t>(size) : 0;
 }
 
 void LocalConnection::shutdown_write() {

@@ -1,10 +1,10 @@
 // Moves bytes between a connection, or a socket, and the state machine that serves it.
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -40,6 +40,7 @@ class LocalConnection {
   auto async_write_some(const Buffers& buffers, Token&& token) {
     return socket_.async_write_some(buffers, std::forward<Token>(token));
   }
+  size_t write_now(std::span<const std::byte> bytes);
   void shutdown_write();
   void reset();
 
@@ -47,8 +48,11 @@ class LocalConnection {
   boost::asio::local::stream_protocol::socket socket_;
 };
 
-// Owns the peer; kept alive by its two tasks, which end with the connection. Whatever goes wrong
-// here ends this connection and nothing else.
+// Owns the peer; keeps itself alive until both sides have finished or the connection is lost.
+// Whatever goes wrong here ends this connection and nothing else.
+//
+// No coroutines: each message of a session comes by here, and a byte that is there is moved in the
+// turn of the loop in which it came.
 template <typename Stream>
 class Pump : public std::enable_shared_from_this<Pump<Stream>> {
  public:
@@ -58,20 +62,27 @@ class Pump : public std::enable_shared_from_this<Pump<Stream>> {
   void wake();
 
  private:
-  static boost::asio::awaitable<void> read_task(std::shared_ptr<Pump> self);
-  static boost::asio::awaitable<void> write_task(std::shared_ptr<Pump> self);
-  static boost::asio::awaitable<void> write_all(std::shared_ptr<Pump> self,
-                                                const std::string& bytes);
-  static boost::asio::awaitable<void> linger(std::shared_ptr<Pump> self);
-  void on_eof();
+  // A turn of the loop that is this connection's: `work`, then all that can be moved.
+  template <typename Work>
+  void turn(Work work);
+  void read();
+  void on_read(const boost::system::error_code& error, size_t size);
+  void write();
+  void write_later();
+  bool refill();
   void finish();
   void stop();
+  void end();
 
   std::shared_ptr<Stream> connection_;
   std::unique_ptr<Peer> peer_;  // null once finished
-  boost::asio::steady_timer read_wake_;
-  boost::asio::steady_timer write_wake_;
-  bool eof_ = false;  // the client has closed its side
+  std::unique_ptr<char[]> in_;
+  std::string out_;
+  size_t written_ = 0;                // of out_
+  boost::asio::steady_timer living_;  // never expires; its wait holds this object
+  bool woken_ = false, in_turn_ = false, woken_in_turn_ = false;
+  bool reading_ = false, writing_ = false;  // an operation is under way
+  bool eof_ = false;                        // the client has closed its side
   bool gone_ = false;
 };
 

@@ -112,7 +112,7 @@ int link_main() {
     }
     auto options = read_options();
     if (options.has_error()) return give_up(options.error());
-    boost::asio::io_context io(1);
+    boost::asio::io_context io(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE);  // one thread, no locks
     LinkProcess process(io.get_executor(), std::move(*options));
     // Nothing that somebody sent has been read yet; all that is opened only once is open.
     if (const auto limited = limit_calls(link_filter(), kLinkSupervisorFd); limited.has_error()) {

@@ -314,12 +314,8 @@ void LinkState::accept_clock(std::shared_ptr<Connection> connection) {
 
 void LinkState::arm() {
   const uint64_t deadline = stdio_.next_deadline_ms();
-  if (deadline == armed_ms_) return;
+  if (deadline >= armed_ms_) return;  // too early does no harm: it looks again then
   armed_ms_ = deadline;
-  if (deadline == ~uint64_t{0}) {
-    timer_.cancel();
-    return;
-  }
   const uint64_t now = now_ms();
   timer_.expires_after(std::chrono::milliseconds(deadline > now ? deadline - now : 0));
   timer_.async_wait([weak = weak_from_this()](boost::system::error_code error) {

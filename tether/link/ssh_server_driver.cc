@@ -11,6 +11,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -36,7 +37,8 @@ struct Way {
   size_t begin = 0, end = 0;
   bool ended = false;  // there is no more to come, or nobody to have it
   bool empty() const { return begin == end; }
-  auto rest() const { return asio::buffer(bytes.data() + begin, end - begin); }
+  asio::const_buffer rest() const { return asio::buffer(bytes.data() + begin, end - begin); }
+  auto view() const { return std::as_bytes(std::span(bytes).subspan(begin, end - begin)); }
   void put(std::string_view text) {
     if (text.size() > bytes.size()) bytes.resize(text.size());
     begin = 0;
@@ -44,6 +46,13 @@ struct Way {
   }
   std::string left() const { return {bytes.data() + begin, end - begin}; }
 };
+
+// What goes without waiting; 0 also for what fails.
+size_t send_now(LocalSocket& socket, const asio::const_buffer& bytes) {
+  const ssize_t size =
+      ::send(socket.native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  return size > 0 ? static_cast<size_t>(size) : 0;
+}
 
 }  // namespace
 
@@ -156,8 +165,8 @@ asio::awaitable<void> SshLogin::up_task(std::shared_ptr<SshLogin> self) {
       way.ended = true;
       break;
     }
-    const auto rest = way.rest();
-    const size_t size = co_await self->wire_.async_write_some(rest, token);
+    size_t size = send_now(self->wire_, way.rest());
+    if (size == 0) size = co_await self->wire_.async_write_some(way.rest(), token);
     way.begin += size;
     if (!error || self->leaving_) continue;
     way.ended = true;
@@ -182,8 +191,8 @@ asio::awaitable<void> SshLogin::down_task(std::shared_ptr<SshLogin> self) {
       way.begin = 0;
       way.end = size;
     } else {
-      const auto rest = way.rest();
-      const size_t size = co_await self->connection_->async_write_some(rest, token);
+      size_t size = self->connection_->send_now(way.view());
+      if (size == 0) size = co_await self->connection_->async_write_some(way.rest(), token);
       way.begin += size;
     }
     way.ended = error && !self->leaving_;

@@ -55,6 +55,7 @@ struct Session {
   bool outside = false;    // the agent's own work: not in the container's pid namespace
   bool apart = false;      // needs a launcher of its own
   bool sealed = false;     // has the agent's own seccomp filter, which a launcher has beforehand
+  bool quiet = false;      // not introduced yet: that waits until its program runs
   pid_t launcher = 0;      // 0 too where the launcher is the one that stays
   pid_t pid = 0;
   Launching launching;

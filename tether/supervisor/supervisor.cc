@@ -285,6 +285,7 @@ void Supervisor::on_deadlines() {
   if (trim_at_ms_ != 0 && now >= trim_at_ms_) trim_rings(now);
   if (launcher_at_ms_ != 0 && now >= launcher_at_ms_) start_first_launcher();
   if (spare_due_ms_ != 0 && now >= spare_due_ms_) on_spare_due();
+  if (introduce_at_ms_ != 0 && now >= introduce_at_ms_) introduce_all();
   if (linger_until_ms_ != 0 && now >= linger_until_ms_) give_up_output();
   run_health();
 }
@@ -307,6 +308,7 @@ void Supervisor::arm_timer() {
   consider(trim_at_ms_);
   consider(launcher_at_ms_);
   consider(spare_due_ms_);
+  consider(introduce_at_ms_);
   if (freezing_) consider(now + kFreezeCheckMs);
   consider(next_journal_deadline_ms());
   if (watchdog_) consider(feed_at_ms_);

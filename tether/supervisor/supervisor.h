@@ -36,7 +36,8 @@ namespace tether {
 
 class Supervisor {
  public:
-  static constexpr uint64_t kLauncherMs = 20;  // from the container's start to the first launcher
+  static constexpr uint64_t kIntroduceMs = 20;  // until a new session is introduced, run or not
+  static constexpr uint64_t kLauncherMs = 20;   // from the container's start to the first launcher
   // From there to the link process, if that is not there already; and from when it was asked for.
   static constexpr uint64_t kLinkMs = 2;
   static constexpr uint64_t kLinkLatestMs = 100;
@@ -158,6 +159,7 @@ class Supervisor {
   int launch(Session& session, int spec_fd);  // likewise
   void fail_launch(Session& session, int errno_value, std::string_view object);
   int connect_stdio(Session& session, std::array<common::UniqueFd, 3>& child);
+  static bool waits_for_program(const Session& session);
   common::UniqueFd connect_status(Session& session);  // the other end
   int spawn_launcher(Session& session, int spec_fd, std::span<const common::UniqueFd> child);
   void on_status(Session& session);
@@ -178,6 +180,9 @@ class Supervisor {
   // supervisor_sessions.cc
   void reap();
   void on_reaped(pid_t pid, int status);
+  void stay_quiet(Session& session, bool quiet);
+  void introduce_all();
+  void read_last_output(Session& session);
   void after_end(Session& session);
   void announce_end(Session& session);
   void announce_probe_end(Session& session);
@@ -462,9 +467,12 @@ class Supervisor {
   std::array<common::UniqueFd, static_cast<size_t>(StatsFile::kCount)> stats_;
   std::array<pid_t, kMaxSshLogins> ssh_logins_{};  // 0: a free place
   SshProcess spare_login_;
+  uint64_t introduce_at_ms_ = 0;  // sessions that are quiet; 0: there are none
+  int quiet_count_ = 0;
   uint64_t spare_due_ms_ = 0;  // to be started, or let go of; 0: neither
   Session* primary_ = nullptr;
   Session* probe_ = nullptr;
+  const Session* held_back_ = nullptr;  // whose news waits for the end of this turn
   bool has_health_ = false;
   HealthMonitor health_{HealthPolicy{}, 0};
 

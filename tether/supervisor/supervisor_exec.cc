@@ -80,6 +80,7 @@ void Supervisor::on_launch(const LinkHeader& header, common::UniqueFd spec) {
   const RequestId& request = header.writer;
   if (Session* known = sessions_.find_request(request); known != nullptr) {
     known->introduced = false;
+    stay_quiet(*known, false);
     return tell_news(*known);
   }
   if (requests_.contains(request)) {
@@ -115,8 +116,30 @@ void Supervisor::on_launch(const LinkHeader& header, common::UniqueFd spec) {
     session->request = kNoRequest;  // It may be asked for again.
     return forget(*session);
   }
+  stay_quiet(*session, waits_for_program(*session));
   tell_news(*session);
   if (session->transient) expire_sessions();
+}
+
+// Whoever asked hears of it together with what comes of it: told at once, three processes would run
+// before the one that was asked for. A container's file system may keep that from its program for
+// as long as it likes: there is a bound.
+void Supervisor::stay_quiet(Session& session, bool quiet) {
+  if (std::exchange(session.quiet, quiet) == quiet) return;
+  quiet_count_ += quiet ? 1 : -1;
+  if (quiet_count_ == 0) {
+    introduce_at_ms_ = 0;
+  } else if (introduce_at_ms_ == 0) {
+    introduce_at_ms_ = system_.now_ms() + kIntroduceMs;
+  }
+}
+
+void Supervisor::introduce_all() {
+  for (Session& session : sessions_) {
+    if (!session.quiet) continue;
+    stay_quiet(session, false);
+    tell_news(session);
+  }
 }
 
 uint64_t Supervisor::expiry_ms(const Session& session) const {

@@ -116,7 +116,7 @@ TEST_F(ExecTest, OutputThenEofThenExitThenItsRowIsFree) {
       EXPECT_EQ(heard.header.value, 3U);
     }
   }
-  EXPECT_EQ(shape, "hEEX") << "a head with bytes, the ends of both streams, the exit";
+  EXPECT_EQ(shape, "hX") << "a head with bytes, and the exit, which says that there is no more";
   acknowledge(session);
   EXPECT_TRUE(hear(LinkType::kGone).empty()) << "who acknowledged knows";
   ask_exec(7);
@@ -126,22 +126,61 @@ TEST_F(ExecTest, OutputThenEofThenExitThenItsRowIsFree) {
   EXPECT_GT(exec(8), session) << "no id is used twice";
 }
 
-TEST_F(ExecTest, AFreshSessionIsOneMessage) {
+TEST_F(ExecTest, IsIntroducedOnceItsProgramRunsWithWhatBecameOfItMeanwhile) {
   boot_running();
   ask_exec(7);
+  EXPECT_TRUE(hear().empty());
+  auto& launched = newest();
+  const pid_t pid = begin(launched);
+  print(launched, "x");
+  EXPECT_TRUE(hear().empty());
+  end(pid, launched, 3 << 8);
   const auto heard = hear();
-  ASSERT_EQ(only(heard, LinkType::kSession).size(), 1U);
-  EXPECT_NE(heard[0].header.value & kSessionFresh, 0U);
-  EXPECT_TRUE(only(heard, LinkType::kTail).empty());
-  EXPECT_TRUE(only(heard, LinkType::kHead).empty());
+  ASSERT_EQ(heard.size(), 5U);
+  EXPECT_EQ(heard[0].header.type, LinkType::kSession);
+  EXPECT_EQ(heard[0].header.value & (kSessionFresh | kSessionRunning),
+            kSessionFresh | kSessionRunning);
+  EXPECT_EQ(heard[0].header.offset, static_cast<uint64_t>(pid));
+  EXPECT_EQ(heard[1].header.type, LinkType::kHead);
+  EXPECT_EQ(heard[1].header.offset, 1U);
+  EXPECT_EQ(heard[2].header.type, LinkType::kEvent);
+  EXPECT_EQ(heard[3].header.type, LinkType::kEvent);
+  EXPECT_EQ(heard[4].header.type, LinkType::kExit);
+}
+
+TEST_F(ExecTest, OneWhoseProgramDoesNotComeIsIntroducedAllTheSame) {
+  boot_running();
+  ask_exec(7);
+  system_.now += Supervisor::kIntroduceMs - 1;
+  EXPECT_TRUE(hear().empty());
+  ask_exec(8);
+  ++system_.now;
+  const auto heard = hear();
+  EXPECT_EQ(only(heard, LinkType::kSession).size(), 2U);
+  EXPECT_EQ(heard.size(), 2U) << "a fresh session is one message";
+  EXPECT_EQ(heard[0].header.value & (kSessionFresh | kSessionRunning), kSessionFresh);
+  system_.now += Supervisor::kIntroduceMs;
+  EXPECT_TRUE(hear().empty());
+}
+
+TEST_F(ExecTest, ANewLinkProcessIsToldOfItAtOnce) {
+  boot_running();
+  ask_exec(7);
+  restart_link();
+  EXPECT_EQ(hear(LinkType::kSession).size(), 2U) << "the primary, and it";
+}
+
+TEST_F(ExecTest, OneThatNobodyHasReadIsFreshToTheNextLinkProcessToo) {
+  boot_running();
+  exec(7);
   auto& launched = newest();
   run_newest();
   print(launched, "x");
   EXPECT_EQ(hear(LinkType::kHead).size(), 1U);
   restart_link();
   const auto anew = hear();
-  EXPECT_EQ(only(anew, LinkType::kSession).back().header.value & kSessionFresh, 0U);
-  EXPECT_FALSE(only(anew, LinkType::kTail).empty()) << "it has had a byte: its bounds are told";
+  EXPECT_NE(only(anew, LinkType::kSession).back().header.value & kSessionFresh, 0U);
+  EXPECT_EQ(only(anew, LinkType::kHead).back().header.offset, 1U);
 }
 
 TEST_F(ExecTest, OneThatHadInputIsNotFreshToTheNextLinkProcess) {

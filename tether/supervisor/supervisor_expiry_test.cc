@@ -25,6 +25,7 @@ TEST_F(ExpiryTest, TheTableIsBoundedAndTheOldestEndWithoutAClientMakesRoom) {
   std::vector<uint32_t> gone;
   for (uint64_t i = 1000; i < 1003; ++i) {
     ask_exec(i);
+    system_.now += Supervisor::kIntroduceMs;
     const auto heard = hear();
     ASSERT_EQ(only(heard, LinkType::kSession).size(), 1U) << i;
     gone.push_back(only(heard, LinkType::kGone).at(0).header.session - kPrimary);

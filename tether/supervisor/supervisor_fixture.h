@@ -271,10 +271,14 @@ class SupervisorFixture : public testing::Test {
     const uint32_t sealed = (flags & kSessionOutside) == 0 ? kSessionSealed : 0U;
     say(message(LinkType::kLaunch, 0, flags | sealed, request), {}, spec().get());
   }
-  // The new session's id.
+  // The new session's id; it is introduced, though its program does not run yet.
   uint32_t exec(uint64_t request, uint32_t flags = 0) {
     ask_exec(request, flags);
-    const auto told = hear(LinkType::kSession);
+    auto told = hear(LinkType::kSession);
+    if (told.empty()) {
+      system_.now += Supervisor::kIntroduceMs;
+      told = hear(LinkType::kSession);
+    }
     return told.empty() ? 0 : told.back().header.session;
   }
 

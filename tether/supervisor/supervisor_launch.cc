@@ -121,9 +121,13 @@ common::UniqueFd Supervisor::connect_status(Session& session) {
   session.status.reset(status[0]);
   const int on = 1;
   ::setsockopt(status[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
-  const bool later = session.kind != Session::Kind::kPrimary && !session.apart && !session.tty;
-  watch(status[0], later ? EPOLLRDHUP : EPOLLIN, Source::kStatus, session.id);
+  const uint32_t events = waits_for_program(session) ? EPOLLRDHUP : EPOLLIN;
+  watch(status[0], events, Source::kStatus, session.id);
   return common::UniqueFd(status[1]);
+}
+
+bool Supervisor::waits_for_program(const Session& session) {
+  return session.kind != Session::Kind::kPrimary && !session.apart && !session.tty;
 }
 
 // A launcher for this session alone.
@@ -213,8 +217,10 @@ void Supervisor::on_status(Session& session) {
     const bool begun = session.failed || session.pid != 0;
     if (!begun && session.launcher == 0) return ask_again(session);
     session.launching = {};
+    stay_quiet(session, false);
     if (!session.failed && session.pid != 0 && session.state == SessionState::kCreated) {
       session.state = SessionState::kRunning;
+      tell_news(session);
       protocol::JournalRecord record;
       record.kind = EventKind::kSessionStarted;
       record.session = session.id;

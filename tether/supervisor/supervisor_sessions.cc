@@ -70,8 +70,28 @@ void Supervisor::on_reaped(pid_t pid, int status) {
     stop_launchers();
     extend_linger();
   }
-  for (uint32_t stream = 0; stream < 2; ++stream) on_output(*session, stream);
-  after_end(*session);
+  read_last_output(*session);
+}
+
+// The ends of its streams and its own are one piece of news, if no output came with them: an exit
+// says that there is no more.
+void Supervisor::read_last_output(Session& session) {
+  std::array<bool, 2> known;
+  for (size_t i = 0; i < known.size(); ++i) {
+    known[i] = session.introduced && session.outputs[i].told;
+  }
+  const std::array<uint64_t, 2> heads = {session.outputs[0].ring.head(),
+                                         session.outputs[1].ring.head()};
+  held_back_ = &session;
+  for (uint32_t stream = 0; stream < 2; ++stream) on_output(session, stream);
+  after_end(session);
+  held_back_ = nullptr;
+  for (size_t i = 0; i < known.size(); ++i) {
+    Output& output = session.outputs[i];
+    if (session.exit_told || !known[i] || output.ring.head() != heads[i]) continue;
+    output.told = output.eof_told = true;
+  }
+  tell_news(session);
 }
 
 // Announces the end once everything that comes before it is there: the launcher's word, the
@@ -136,6 +156,7 @@ void Supervisor::announce_probe_end(Session& session) {
 
 // Its row stays for as long as somebody up the stack may look at it.
 void Supervisor::forget(Session& session) {
+  stay_quiet(session, false);
   session.over = true;
   sweep_due_ = true;
 }

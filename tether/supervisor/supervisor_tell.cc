@@ -21,7 +21,7 @@ constexpr int kBusyBytes = kLinkSendBuffer * 2 / 4;
 bool is_fresh(const Session& session) {
   return !session.discard && !session.input_eof && !session.queue.used() &&
          std::all_of(session.outputs.begin(), session.outputs.end(),
-                     [](const Output& output) { return output.ring.head() == 0 && !output.seen; });
+                     [](const Output& output) { return output.ring.tail() == 0 && !output.seen; });
 }
 
 }  // namespace
@@ -64,6 +64,7 @@ bool Supervisor::link_busy() {
 // All that the link process does not know of this session yet, in order.
 void Supervisor::tell_news(Session& session) {
   if (!link_ || !session.visible() || session.over) return;
+  if (session.quiet || &session == held_back_) return;
   const bool news = !session.introduced || !session.outputs[0].told || !session.outputs[1].told ||
                     !session.exit_told;
   if (!news || link_busy()) return;
@@ -123,7 +124,8 @@ void Supervisor::introduce(Session& session) {
   tell(header, {}, fds);
   for (uint32_t stream = 0; stream < 2; ++stream) {
     if (fresh) {
-      session.outputs[stream].told = !session.outputs[stream].ended;
+      const Output& output = session.outputs[stream];
+      session.outputs[stream].told = !output.ended && output.ring.head() == 0;
       continue;
     }
     LinkHeader bounds;

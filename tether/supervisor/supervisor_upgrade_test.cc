@@ -235,8 +235,7 @@ TEST_F(SupervisorUpgrade, ASessionThatNeverStartsEndsTheWait) {
   turn();
   EXPECT_THAT(refused(1, EBUSY), testing::HasSubstr("being started"));
   EXPECT_EQ(programs_.executed, 0);
-  ask_exec(6);
-  EXPECT_EQ(hear(LinkType::kSession).size(), 1U);  // The link is listened to again.
+  EXPECT_NE(exec(6), 0U);  // The link is listened to again.
 }
 
 TEST_F(SupervisorUpgrade, TheNewProgramReplacesWhatStillRunsTheOldOne) {

@@ -13,8 +13,9 @@ namespace tether {
 // since it is fed at once; `gathering_` and what follows from it, which begins anew;
 // `spare_login_`, which ends as its sockets do; `spare_rings_`, which are empty; `rings_`, which is
 // counted again; `helpers_`, `upgrade_` and `hand_over_`, of which nothing is in flight;
-// `sweep_due_`, false between turns.
-static_assert(sizeof(Supervisor) == 58416);
+// `sweep_due_` and `held_back_`, false and nobody between turns; `introduce_at_ms_` and
+// `quiet_count_`, since the next link process is told of every session at once.
+static_assert(sizeof(Supervisor) == 58440);
 static_assert(sizeof(BootConfig) == 248);
 static_assert(sizeof(SpaceWatch) == 24 && sizeof(ThrashWatch) == 16);
 

@@ -85,7 +85,9 @@ void add_link(Words& words, const ContainerSpec& spec, const QemuInputs& inputs)
 }
 
 void add_ports(Words& words, const ContainerSpec& spec, const QemuInputs& inputs) {
-  add(words, {"-device", "virtio-serial-pci"});
+  // Three: the first is a console's by QEMU's rules. An interrupt asks each port's two queues
+  // whether it is theirs, and there would be 31 ports.
+  add(words, {"-device", "virtio-serial-pci,max_ports=3"});
   // Without append=on QEMU would truncate what the last life wrote.
   add(words, {"-chardev", "file,id=journal,path=" + inputs.journal + ",append=on"});
   add(words,

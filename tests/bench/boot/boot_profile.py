@@ -151,7 +151,7 @@ def measure(build, options, scratch):
          *volume_devices(scratch, volumes),
          *[word for device in options.device for word in ("-device", device)],
          *CRASH_DEVICES,
-         "-device", "virtio-serial-pci",
+         "-device", "virtio-serial-pci,max_ports=3",
          "-chardev", f"file,id=journal,append=on,path={scratch}/journal",
          "-device", "virtserialport,chardev=journal,name=org.tether.journal.0",
          "-chardev", f"socket,id=link,path={scratch}/link.sock,server=on,wait=off",
