@@ -1,8 +1,7 @@
 // The link process of the play, and the sessions behind it.
 #include <sys/socket.h>
 
-#include <cstring>
-
+#include "common/fd_message.h"
 #include "protocol/control.pb.h"
 #include "protocol/stdio.h"
 #include "ssh_play.h"
@@ -16,20 +15,12 @@ void SshPlay::take_asks() {
   for (;;) {
     std::array<char, 1 + kSshMaxText> bytes;
     iovec part{bytes.data(), bytes.size()};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
+    common::FdRoom<1> room;
+    msghdr message = room.message(part);
     if (::recvmsg(asks_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) <= 0) return;
     require((message.msg_flags & MSG_TRUNC) == 0, "news fits");
-    const cmsghdr* rights = CMSG_FIRSTHDR(&message);
-    if (rights == nullptr) continue;
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(rights), sizeof fd);
-    common::UniqueFd owned(fd);
-    if (left_) continue;
+    common::UniqueFd owned;
+    if (common::take_fds(message, {&owned, 1}) == 0 || left_) continue;
     auto& place = bytes[0] == static_cast<char>(SshAsk::kServeControl) ? control_ : others_;
     place.push_back(std::move(owned));
     require(others_.size() < 3000, "what one login asks for is bounded");

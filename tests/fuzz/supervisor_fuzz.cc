@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "common/fd_message.h"
 #include "fuzz_input.h"
 #include "tether/supervisor/supervisor_fixture.h"
 
@@ -83,25 +84,12 @@ class Play : public SupervisorFixture {
     if (header.type == LinkType::kRestartLink)
       header.writer = {};  // the rest of a run needs a link
     const auto payload = input_.bytes(input_.below(300));
-    std::array<iovec, 2> parts = {
+    const std::array<iovec, 2> parts = {
         {{&header, sizeof header}, {const_cast<std::byte*>(payload.data()), payload.size()}}};
-    msghdr message{};
-    message.msg_iov = parts.data();
-    message.msg_iovlen = 2;
-    alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
     const common::UniqueFd file = spec(input_.byte() % 2 == 0);
-    const size_t count = input_.byte() % 3;
-    if (count != 0) {
-      message.msg_control = control;
-      message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-      cmsghdr* rights = CMSG_FIRSTHDR(&message);
-      rights->cmsg_level = SOL_SOCKET;
-      rights->cmsg_type = SCM_RIGHTS;
-      rights->cmsg_len = CMSG_LEN(count * sizeof(int));
-      const std::array<int, 2> fds = {file.get(), file.get()};
-      std::memcpy(CMSG_DATA(rights), fds.data(), count * sizeof(int));
-    }
-    (void)!::sendmsg(link_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const std::array<int, 2> fds = {file.get(), file.get()};
+    const auto given = std::span(fds).first(input_.byte() % 3);
+    common::send_fds(link_.get(), parts, given, MSG_DONTWAIT);
     turn();
     look();
   }

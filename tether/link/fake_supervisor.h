@@ -2,13 +2,12 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 
 #include <array>
-#include <cstring>
 #include <memory>
 #include <string>
 
+#include "common/fd_message.h"
 #include "tether/link/ring_writer.h"
 #include "tether/link/supervisor_channel_driver.h"
 
@@ -35,19 +34,8 @@ class FakeSupervisor {
     header.offset = 42;
     const std::array<common::UniqueFd, 2> readers = {rings_[0].reader(), rings_[1].reader()};
     const std::array<int, 2> fds = {readers[0].get(), readers[1].get()};
-    iovec part{&header, sizeof header};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fds)> control{};
-    msghdr raw{};
-    raw.msg_iov = &part;
-    raw.msg_iovlen = 1;
-    raw.msg_control = control.data();
-    raw.msg_controllen = control.size();
-    cmsghdr* rights = CMSG_FIRSTHDR(&raw);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof fds);
-    std::memcpy(CMSG_DATA(rights), fds.data(), sizeof fds);
-    ASSERT_GT(::sendmsg(raw_, &raw, MSG_NOSIGNAL), 0);
+    const iovec part{&header, sizeof header};
+    ASSERT_GT(common::send_fds(raw_, {&part, 1}, fds, 0), 0);
     for (uint32_t stream = 1; stream <= 2; ++stream) tell_head(stream);
     write_output();
   }

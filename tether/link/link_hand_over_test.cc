@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "common/fd_message.h"
 #include "protocol/control.pb.h"
 #include "protocol/stdio.h"
 #include "tether/link/link_process_driver.h"
@@ -114,37 +115,16 @@ class LinkHandOver : public testing::Test {
 
   static void say(int socket, const LinkHeader& header, const std::vector<int>& fds) {
     LinkHeader copy = header;
-    iovec part{&copy, sizeof copy};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(2 * sizeof(int))> control{};
-    if (!fds.empty()) {
-      message.msg_control = control.data();
-      message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
-      cmsghdr* rights = CMSG_FIRSTHDR(&message);
-      rights->cmsg_level = SOL_SOCKET;
-      rights->cmsg_type = SCM_RIGHTS;
-      rights->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
-      std::memcpy(CMSG_DATA(rights), fds.data(), fds.size() * sizeof(int));
-    }
-    ASSERT_EQ(::sendmsg(socket, &message, MSG_NOSIGNAL), static_cast<ssize_t>(sizeof copy));
+    const iovec part{&copy, sizeof copy};
+    ASSERT_EQ(common::send_fds(socket, {&part, 1}, fds, 0), static_cast<ssize_t>(sizeof copy));
   }
   std::optional<Piece> receive() {
     Piece out;
     iovec part{&out.header, sizeof out.header};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
+    common::FdRoom<1> room;
+    msghdr message = room.message(part);
     if (::recvmsg(supervisor_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0) return {};
-    if (const cmsghdr* rights = CMSG_FIRSTHDR(&message); rights != nullptr) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(rights), sizeof fd);
-      out.fd.reset(fd);
-    }
+    common::take_fds(message, {&out.fd, 1});
     return out;
   }
   Piece wait_for_message(LinkType type) {
@@ -285,20 +265,9 @@ class LoginRequests : public LinkHandOver {
     EXPECT_EQ(::write(ends[0].get(), first.data(), first.size()),
               static_cast<ssize_t>(first.size()));
     auto what = static_cast<char>(service);
-    iovec part{&what, 1};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
+    const iovec part{&what, 1};
     const int theirs = ends[1].get();
-    std::memcpy(CMSG_DATA(rights), &theirs, sizeof theirs);
-    EXPECT_EQ(::sendmsg(requests_.get(), &message, MSG_NOSIGNAL), 1);
+    EXPECT_EQ(common::send_fds(requests_.get(), {&part, 1}, {&theirs, 1}, 0), 1);
     return std::move(ends[0]);
   }
   // To what the exec with this id starts.

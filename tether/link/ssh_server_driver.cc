@@ -9,12 +9,12 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <cstring>
 #include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
 
+#include "common/fd_message.h"
 #include "common/scope_guard.h"
 #include "tether/link/spawn_task.h"
 
@@ -207,12 +207,8 @@ asio::awaitable<void> SshLogin::down_task(std::shared_ptr<SshLogin> self) {
 bool SshLogin::take_request() {
   std::array<char, 1 + kSshMaxText> bytes;
   iovec part{bytes.data(), bytes.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
+  common::FdRoom<1> room;
+  msghdr message = room.message(part);
   const ssize_t n = ::recvmsg(requests_.native_handle(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (n <= 0) {
@@ -222,12 +218,7 @@ bool SshLogin::take_request() {
     return false;
   }
   common::UniqueFd fd;
-  if (const cmsghdr* rights = CMSG_FIRSTHDR(&message);
-      rights != nullptr && rights->cmsg_type == SCM_RIGHTS) {
-    int received = -1;
-    std::memcpy(&received, CMSG_DATA(rights), sizeof received);
-    fd.reset(received);
-  }
+  common::take_fds(message, {&fd, 1});
   const auto asked = static_cast<SshAsk>(bytes[0]);
   if (asked == SshAsk::kServeLink) {
     if (fd) serve_link_(std::move(fd));

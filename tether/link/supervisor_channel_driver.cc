@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "common/fd_message.h"
 #include "common/scope_guard.h"
 
 namespace tether {
@@ -18,27 +19,6 @@ using ErrorCode = boost::system::error_code;
 constexpr int kMessagesPerTurn = 128;
 static_assert(kMessagesPerTurn > kMaxLinkPieces);  // which come before the endpoint's start
 constexpr size_t kMaxFds = 2;
-
-struct ReceivedFds {
-  std::array<common::UniqueFd, kMaxFds> fds;
-  size_t count = 0;
-};
-
-ReceivedFds take_fds(msghdr& message) {
-  ReceivedFds out;
-  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
-       part = CMSG_NXTHDR(&message, part)) {
-    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; ++i) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(part) + i * sizeof fd, sizeof fd);
-      common::UniqueFd owned(fd);
-      if (out.count < kMaxFds) out.fds[out.count++] = std::move(owned);
-    }
-  }
-  return out;
-}
 
 }  // namespace
 
@@ -60,25 +40,22 @@ void SupervisorChannel::close() {
 
 SupervisorChannel::Read SupervisorChannel::read_one() {
   iovec part{buffer_.data(), buffer_.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxFds * sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
+  common::FdRoom<kMaxFds> room;
+  msghdr message = room.message(part);
   ssize_t n = 0;
   do {
     n = ::recvmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   } while (n < 0 && errno == EINTR);
   if (n < 0 && errno == EAGAIN) return Read::kNothing;
   if (n <= 0) return Read::kEnd;
-  ReceivedFds received = take_fds(message);
+  std::array<common::UniqueFd, kMaxFds> fds;
+  const size_t count = common::take_fds(message, fds);
   const auto size = static_cast<size_t>(n);
   if (size < sizeof(LinkHeader) || (message.msg_flags & MSG_TRUNC) != 0) return Read::kMessage;
   LinkHeader header;
   std::memcpy(&header, buffer_.data(), sizeof header);
   handlers_.on_message(header, {buffer_.data() + sizeof header, size - sizeof header},
-                       std::span(received.fds).first(received.count));
+                       std::span(fds).first(count));
   return Read::kMessage;
 }
 
@@ -112,12 +89,10 @@ void SupervisorChannel::send(const LinkHeader& header, std::string_view payload)
 // Without a copy, where nothing waits before it.
 bool SupervisorChannel::send_at_once(const LinkHeader& header, std::string_view payload) {
   if (ended_ || !queue_.empty()) return false;
-  std::array<iovec, 2> parts = {{{const_cast<LinkHeader*>(&header), sizeof header},
-                                 {const_cast<char*>(payload.data()), payload.size()}}};
-  msghdr raw{};
-  raw.msg_iov = parts.data();
-  raw.msg_iovlen = payload.empty() ? 1 : 2;
-  return ::sendmsg(socket_.native_handle(), &raw, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+  const std::array<iovec, 2> parts = {{{const_cast<LinkHeader*>(&header), sizeof header},
+                                       {const_cast<char*>(payload.data()), payload.size()}}};
+  const auto used = std::span(parts).first(payload.empty() ? 1 : 2);
+  return common::send_fds(socket_.native_handle(), used, {}, MSG_DONTWAIT) >= 0;
 }
 
 void SupervisorChannel::send_fd(const LinkHeader& header, common::UniqueFd fd) {
@@ -135,22 +110,10 @@ void SupervisorChannel::queue(Message message) {
 }
 
 ssize_t SupervisorChannel::send_one(const Message& message) {
-  iovec part{const_cast<char*>(message.bytes.data()), message.bytes.size()};
-  msghdr raw{};
-  raw.msg_iov = &part;
-  raw.msg_iovlen = 1;
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  if (message.fd) {
-    raw.msg_control = control.data();
-    raw.msg_controllen = control.size();
-    cmsghdr* rights = CMSG_FIRSTHDR(&raw);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    const int fd = message.fd.get();
-    std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
-  }
-  return ::sendmsg(socket_.native_handle(), &raw, MSG_DONTWAIT | MSG_NOSIGNAL);
+  const iovec part{const_cast<char*>(message.bytes.data()), message.bytes.size()};
+  const int fd = message.fd.get();
+  const std::span<const int> fds(&fd, message.fd ? 1U : 0U);
+  return common::send_fds(socket_.native_handle(), {&part, 1}, fds, MSG_DONTWAIT);
 }
 
 void SupervisorChannel::flush() {

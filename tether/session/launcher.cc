@@ -8,9 +8,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <exception>
 
+#include "common/fd_message.h"
 #include "common/io.h"
 #include "tether/session/confinement.h"
 #include "tether/session/launch.h"
@@ -83,44 +83,33 @@ common::Result<common::UniqueFd> open_group() {
 
 struct Request {
   LaunchRequest wanted;
-  std::array<int, kLaunchRequestFds> fds{};
+  std::array<common::UniqueFd, kLaunchRequestFds> fds;
   size_t count = 0;
-
-  void close() {
-    for (size_t i = 0; i < count; ++i) ::close(fds[i]);
-  }
 };
 
 // False: PID 1 wants no more.
 bool receive(Request& request, int flags) {
   iovec part{&request.wanted, sizeof request.wanted};
-  alignas(cmsghdr) char control[CMSG_SPACE(kLaunchRequestFds * sizeof(int))];
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
+  common::FdRoom<kLaunchRequestFds> room;
+  msghdr message = room.message(part);
   ssize_t n = 0;
   do {
     n = ::recvmsg(kLaunchRequestsFd, &message, flags | MSG_CMSG_CLOEXEC);
   } while (n < 0 && errno == EINTR);
   if (n != sizeof request.wanted) return false;
-  const cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  if (rights == nullptr || rights->cmsg_type != SCM_RIGHTS) return false;
-  request.count = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-  std::memcpy(request.fds.data(), CMSG_DATA(rights), request.count * sizeof(int));
+  request.count = common::take_fds(message, request.fds);
   return request.count >= 2;
 }
 
 // Puts the request's descriptors where a session's process has them, and lets go of all others.
 bool take_places(const Request& request) {
-  bool good = ::dup2(request.fds[0], kLaunchStatusFd) >= 0 &&
+  bool good = ::dup2(request.fds[0].get(), kLaunchStatusFd) >= 0 &&
               ::fcntl(kLaunchStatusFd, F_SETFD, FD_CLOEXEC) == 0 &&
-              ::dup2(request.fds[1], kLaunchSpecFd) >= 0;
+              ::dup2(request.fds[1].get(), kLaunchSpecFd) >= 0;
   size_t next = 2;
   for (int fd = 0; fd < 3; ++fd) {
     if ((request.wanted.stdio >> static_cast<unsigned>(fd) & 1U) == 0) continue;
-    good = good && next < request.count && ::dup2(request.fds[next++], fd) >= 0;
+    good = good && next < request.count && ::dup2(request.fds[next++].get(), fd) >= 0;
   }
   return ::close_range(kLaunchJoinFd + 1, ~0U, 0) == 0 && good;
 }
@@ -139,7 +128,8 @@ class Server {
     if (pid >= 0) return;
     const bool full = errno == EAGAIN;
     report_failure(Stage::kNamespaces, errno,
-                   full ? "process (it has as many as it may have)" : "process", request.fds[0]);
+                   full ? "process (it has as many as it may have)" : "process",
+                   request.fds[0].get());
   }
 
  private:
@@ -206,7 +196,6 @@ StageResult<void> serve_all(common::UniqueFd join, bool sealed) {
   Server server(std::move(join), std::move(*group), std::move(primary_group));
   for (Request request; receive(request, 0); request = {}) {
     server.serve(request);
-    request.close();
   }
   return {};
 }
@@ -214,8 +203,7 @@ StageResult<void> serve_all(common::UniqueFd join, bool sealed) {
 // To those who wait for it; who comes later starts another.
 void refuse_all(const StageError& error) {
   for (Request request; receive(request, MSG_DONTWAIT); request = {}) {
-    report_failure(error, request.fds[0]);
-    request.close();
+    report_failure(error, request.fds[0].get());
   }
 }
 

@@ -1,31 +1,17 @@
 #include "tether/session/report.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <cerrno>
-#include <cstring>
+
+#include "common/fd_message.h"
 
 namespace tether {
 namespace {
 
 void send_report(const LaunchReport& report, int status, int fd = -1) {
   LaunchReport copy = report;
-  iovec part{&copy, sizeof copy};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof fd);
-    std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
-  }
-  while (::sendmsg(status, &message, MSG_NOSIGNAL) < 0 && errno == EINTR) {
+  const iovec part{&copy, sizeof copy};
+  const std::span<const int> fds(&fd, fd >= 0 ? 1U : 0U);
+  while (common::send_fds(status, {&part, 1}, fds, 0) < 0 && errno == EINTR) {
   }
 }
 

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "common/fd_message.h"
 #include "tether/session/launch.h"
 #include "tether/supervisor/fake_clock.h"
 #include "tether/supervisor/supervisor.h"
@@ -142,24 +143,20 @@ class SupervisorFixture : public testing::Test {
   bool take_request(int launcher) {
     LaunchRequest request;
     iovec part{&request, sizeof request};
-    alignas(cmsghdr) char control[CMSG_SPACE(kLaunchRequestFds * sizeof(int))] = {};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
+    common::FdRoom<kLaunchRequestFds> room;
+    msghdr message = room.message(part);
     if (::recvmsg(launcher, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != sizeof request) {
       return false;
     }
-    std::array<int, kLaunchRequestFds> fds{};
-    const size_t size = CMSG_FIRSTHDR(&message)->cmsg_len - CMSG_LEN(0);
-    std::memcpy(fds.data(), CMSG_DATA(CMSG_FIRSTHDR(&message)), size);
+    std::array<common::UniqueFd, kLaunchRequestFds> fds;
+    common::take_fds(message, fds);
     FakeSystem::Spawned& row = system_.spawned.emplace_back();
     row.role = "launch";
-    row.fds[kLaunchStatusFd].reset(fds[0]);
-    row.fds[kLaunchSpecFd].reset(fds[1]);
-    for (int fd = 0, next = 2; fd < 3; ++fd) {
-      if ((request.stdio >> fd & 1U) != 0) row.fds[fd].reset(fds[static_cast<size_t>(next++)]);
+    row.fds[kLaunchStatusFd] = std::move(fds[0]);
+    row.fds[kLaunchSpecFd] = std::move(fds[1]);
+    size_t next = 2;
+    for (int fd = 0; fd < 3; ++fd) {
+      if ((request.stdio >> fd & 1U) != 0) row.fds[fd] = std::move(fds.at(next++));
     }
     row.outside = request.outside == 1;
     return true;
@@ -194,27 +191,17 @@ class SupervisorFixture : public testing::Test {
     std::vector<Heard> out;
     std::vector<char> buffer(sizeof(LinkHeader) + kLinkMaxPayload);
     for (;;) {
-      alignas(cmsghdr) char control[CMSG_SPACE(4 * sizeof(int))] = {};
+      std::array<common::UniqueFd, 4> fds;
+      common::FdRoom<fds.size()> room;
       iovec part{buffer.data(), buffer.size()};
-      msghdr message{};
-      message.msg_iov = &part;
-      message.msg_iovlen = 1;
-      message.msg_control = control;
-      message.msg_controllen = sizeof control;
+      msghdr message = room.message(part);
       const ssize_t n = ::recvmsg(link_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
       if (n < static_cast<ssize_t>(sizeof(LinkHeader))) return out;
       Heard& heard = out.emplace_back();
       std::memcpy(&heard.header, buffer.data(), sizeof heard.header);
       heard.payload.assign(buffer.data() + sizeof(LinkHeader),
                            static_cast<size_t>(n) - sizeof(LinkHeader));
-      for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
-        heard.fds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < heard.fds; ++i) {
-          int fd = -1;
-          std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-          ::close(fd);
-        }
-      }
+      heard.fds = common::take_fds(message, fds);
     }
   }
   std::vector<Heard> hear(LinkType type) { return only(hear(), type); }
@@ -233,22 +220,10 @@ class SupervisorFixture : public testing::Test {
     return out;
   }
   void say(LinkHeader header, std::string_view payload = {}, int fd = -1) {
-    iovec parts[2] = {{&header, sizeof header},
-                      {const_cast<char*>(payload.data()), payload.size()}};
-    msghdr message{};
-    message.msg_iov = parts;
-    message.msg_iovlen = 2;
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
-    if (fd >= 0) {
-      message.msg_control = control;
-      message.msg_controllen = sizeof control;
-      cmsghdr* rights = CMSG_FIRSTHDR(&message);
-      rights->cmsg_level = SOL_SOCKET;
-      rights->cmsg_type = SCM_RIGHTS;
-      rights->cmsg_len = CMSG_LEN(sizeof fd);
-      std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
-    }
-    ASSERT_GT(::sendmsg(link_.get(), &message, MSG_NOSIGNAL), 0);
+    const std::array<iovec, 2> parts = {
+        {{&header, sizeof header}, {const_cast<char*>(payload.data()), payload.size()}}};
+    const std::span<const int> fds(&fd, fd >= 0 ? 1U : 0U);
+    ASSERT_GT(common::send_fds(link_.get(), parts, fds, 0), 0);
     turn();
   }
   static LinkHeader message(LinkType type, uint32_t session = 0, uint32_t value = 0,

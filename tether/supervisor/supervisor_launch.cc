@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "common/fd_message.h"
 #include "common/io.h"
 #include "tether/session/confinement.h"
 #include "tether/session/nested_group.h"
@@ -45,16 +46,12 @@ ssize_t receive_report(int fd, LaunchReport& report, ReportSender& sender) {
   if (n <= 0) return n;
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_type == SCM_CREDENTIALS) {
-      ucred credentials{};
-      std::memcpy(&credentials, CMSG_DATA(header), sizeof credentials);
-      sender.pid = credentials.pid;
-    } else if (header->cmsg_type == SCM_RIGHTS) {
-      int master = -1;
-      std::memcpy(&master, CMSG_DATA(header), sizeof master);
-      sender.master.reset(master);
-    }
+    if (header->cmsg_type != SCM_CREDENTIALS) continue;
+    ucred credentials{};
+    std::memcpy(&credentials, CMSG_DATA(header), sizeof credentials);
+    sender.pid = credentials.pid;
   }
+  common::take_fds(message, {&sender.master, 1});
   return n;
 }
 

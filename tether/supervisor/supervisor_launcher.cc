@@ -5,8 +5,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 
-#include <cstring>
-
+#include "common/fd_message.h"
 #include "tether/session/confinement.h"
 #include "tether/supervisor/supervisor.h"
 
@@ -14,6 +13,7 @@ namespace tether {
 namespace {
 
 constexpr uint32_t kMostTries = 3;
+static_assert(kLaunchRequestFds <= common::kMaxMessageFds);
 
 int send_request(int launcher, int status, const Launching& launching, bool outside) {
   LaunchRequest request;
@@ -25,19 +25,9 @@ int send_request(int launcher, int status, const Launching& launching, bool outs
     request.stdio |= 1U << fd;
     fds[count++] = launching.stdio[fd].get();
   }
-  iovec part{&request, sizeof request};
-  alignas(cmsghdr) char control[CMSG_SPACE(kLaunchRequestFds * sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-  cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(count * sizeof(int));
-  std::memcpy(CMSG_DATA(rights), fds.data(), count * sizeof(int));
-  return ::sendmsg(launcher, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? errno : 0;
+  const iovec part{&request, sizeof request};
+  const auto given = std::span(fds).first(count);
+  return common::send_fds(launcher, {&part, 1}, given, MSG_DONTWAIT) < 0 ? errno : 0;
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "common/fd_message.h"
 #include "tether/supervisor/supervisor.h"
 
 namespace tether {
@@ -115,12 +116,8 @@ bool Supervisor::take_link_message() {
   static std::array<char, sizeof(LinkHeader) + kLinkMaxPayload> buffer;
   if (!link_) return false;
   iovec part{buffer.data(), buffer.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
+  common::FdRoom<1> room;
+  msghdr message = room.message(part);
   const ssize_t n = ::recvmsg(link_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   // The latter is said once, by an end that had not read everything; what it wrote comes behind.
   if (n < 0 && (errno == EINTR || errno == ECONNRESET)) return true;
@@ -131,13 +128,7 @@ bool Supervisor::take_link_message() {
     return false;
   }
   common::UniqueFd fd;
-  // The kernel closes what has no room in `control`.
-  if (const cmsghdr* rights = CMSG_FIRSTHDR(&message);
-      rights != nullptr && rights->cmsg_type == SCM_RIGHTS) {
-    int received = -1;
-    std::memcpy(&received, CMSG_DATA(rights), sizeof received);
-    fd.reset(received);
-  }
+  common::take_fds(message, {&fd, 1});
   const auto size = static_cast<size_t>(n);
   if (size < sizeof(LinkHeader) || (message.msg_flags & MSG_TRUNC) != 0) return true;
   LinkHeader header;

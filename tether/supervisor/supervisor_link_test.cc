@@ -109,6 +109,23 @@ TEST_F(LinkLifeTest, WhatItSaidBeforeItsEndIsActedUpon) {
   EXPECT_EQ(system_.signals, expected);
 }
 
+// The kernel hands over a second one where there is room for one.
+TEST_F(LinkLifeTest, MoreDescriptorsThanAMessageMayHaveAreClosed) {
+  boot_running();
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+  const common::UniqueFd reader(ends[0]);
+  common::UniqueFd writer(ends[1]);
+  LinkHeader said = message(LinkType::kMeasure, 0, 0, 11);
+  const iovec part{&said, sizeof said};
+  const std::array<int, 2> fds = {writer.get(), writer.get()};
+  ASSERT_GT(common::send_fds(link_.get(), {&part, 1}, fds, 0), 0);
+  writer.reset();
+  turn();
+  char byte = 0;
+  EXPECT_EQ(::read(reader.get(), &byte, 1), 0) << "nobody holds the other end";
+}
+
 TEST_F(LinkLifeTest, ADeathByItsFilterIsAnEventWithTheCallAndAsAnyOtherDeath) {
   boot_running();
   for (int i = 0; i < 7; ++i) {

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <new>
 
+#include "common/fd_message.h"
 #include "tether/session/launch.h"
 #include "tether/supervisor/fake_clock.h"
 #include "tether/supervisor/supervisor.h"
@@ -145,21 +146,10 @@ class Memory : public testing::Test {
     header.offset = offset;
     header.writer = {++request_, 1};
     static char bytes[] = "some input";
-    std::array<iovec, 2> parts = {{{&header, sizeof header}, {bytes, sizeof bytes}}};
-    msghdr message{};
-    message.msg_iov = parts.data();
-    message.msg_iovlen = type == LinkType::kStdin ? 2 : 1;
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
-    if (fd >= 0) {
-      message.msg_control = control;
-      message.msg_controllen = sizeof control;
-      cmsghdr* rights = CMSG_FIRSTHDR(&message);
-      rights->cmsg_level = SOL_SOCKET;
-      rights->cmsg_type = SCM_RIGHTS;
-      rights->cmsg_len = CMSG_LEN(sizeof fd);
-      std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
-    }
-    (void)!::sendmsg(system_.descriptor("link", kLinkSupervisorFd), &message, MSG_NOSIGNAL);
+    const std::array<iovec, 2> parts = {{{&header, sizeof header}, {bytes, sizeof bytes}}};
+    const auto used = std::span(parts).first(type == LinkType::kStdin ? 2 : 1);
+    const std::span<const int> fds(&fd, fd >= 0 ? 1U : 0U);
+    common::send_fds(system_.descriptor("link", kLinkSupervisorFd), used, fds, 0);
     turn();
   }
   // Nobody reads here what is told.

@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
+#include "common/fd_message.h"
 #include "tether/supervisor/supervisor.h"
 
 namespace tether {
@@ -32,21 +32,10 @@ void Supervisor::tell(const LinkHeader& header, std::string_view payload,
                       std::span<const int> fds) {
   if (!link_) return;
   LinkHeader copy = header;
-  iovec parts[2] = {{&copy, sizeof copy}, {const_cast<char*>(payload.data()), payload.size()}};
-  msghdr message{};
-  message.msg_iov = parts;
-  message.msg_iovlen = payload.empty() ? 1 : 2;
-  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
-  if (!fds.empty()) {
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
-    cmsghdr* rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(fds.size_bytes());
-    std::memcpy(CMSG_DATA(rights), fds.data(), fds.size_bytes());
-  }
-  if (::sendmsg(link_.get(), &message, MSG_NOSIGNAL) < 0 && errno == EAGAIN && link_pid_ > 0) {
+  const std::array<iovec, 2> parts = {
+      {{&copy, sizeof copy}, {const_cast<char*>(payload.data()), payload.size()}}};
+  const auto used = std::span(parts).first(payload.empty() ? 1 : 2);
+  if (common::send_fds(link_.get(), used, fds, 0) < 0 && errno == EAGAIN && link_pid_ > 0) {
     // It has not read hundreds of messages: it hangs. Its successor is told everything anew.
     system_.signal(link_pid_, SIGKILL);
   }

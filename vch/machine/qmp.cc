@@ -12,6 +12,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "common/fd_message.h"
 #include "common/io.h"
 
 namespace vch {
@@ -136,19 +137,8 @@ Result<std::string> Qmp::ask(std::string_view command, int timeout_ms, std::stri
 Status Qmp::give(const std::string& name, int fd, int timeout_ms) {
   const Json message = {{"execute", "getfd"}, {"arguments", {{"fdname", name}}}};
   std::string request = message.dump() + "\n";
-  iovec part{request.data(), request.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control.data();
-  header.msg_controllen = control.size();
-  cmsghdr* rights = CMSG_FIRSTHDR(&header);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof fd);
-  std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
-  const ssize_t sent = ::sendmsg(socket_.get(), &header, MSG_NOSIGNAL);
+  const iovec part{request.data(), request.size()};
+  const ssize_t sent = common::send_fds(socket_.get(), {&part, 1}, {&fd, 1}, 0);
   if (sent != static_cast<ssize_t>(request.size())) return errno_error("write", "QEMU's monitor");
   const auto answer = await_answer("getfd", timeout_ms);
   if (answer.has_error()) return answer.error();

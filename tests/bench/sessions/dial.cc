@@ -11,6 +11,7 @@
 #include <ctime>
 
 #include "commands.h"
+#include "common/fd_message.h"
 #include "common/unique_fd.h"
 
 namespace bench {
@@ -51,35 +52,18 @@ bool greets(int fd, int patience_ms) {
 
 int pass(int fd) {
   char byte = 0;
-  iovec part{&byte, 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fd)> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof fd);
-  std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  return ::sendmsg(STDOUT_FILENO, &message, 0) == 1 ? 0 : failed("stdout");
+  const iovec part{&byte, 1};
+  const ssize_t sent = common::send_fds(STDOUT_FILENO, {&part, 1}, {&fd, 1}, 0);
+  return sent == 1 ? 0 : failed("stdout");
 }
 
-int receive(int from) {
+common::UniqueFd receive(int from) {
   char byte = 0;
   iovec part{&byte, 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  if (::recvmsg(from, &message, MSG_CMSG_CLOEXEC) != 1) return -1;
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return -1;
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+  common::FdRoom<1> room;
+  msghdr message = room.message(part);
+  common::UniqueFd fd;
+  if (::recvmsg(from, &message, MSG_CMSG_CLOEXEC) == 1) common::take_fds(message, {&fd, 1});
   return fd;
 }
 
@@ -102,7 +86,7 @@ int dial(const char* path) {
 int borrow(const char* path) {
   const common::UniqueFd lender = connect_to(path);
   if (!lender) return failed(path);
-  const common::UniqueFd fd(receive(lender.get()));
+  const common::UniqueFd fd = receive(lender.get());
   return fd ? pass(fd.get()) : failed(path);
 }
 

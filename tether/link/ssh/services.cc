@@ -6,7 +6,8 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <cstring>
+
+#include "common/fd_message.h"
 
 namespace tether {
 namespace {
@@ -72,19 +73,8 @@ common::UniqueFd SshServices::open(SshAsk service, std::string_view first) {
     return {};
   }
   auto what = static_cast<char>(service);
-  iovec part{&what, 1};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(rights), &ends[1], sizeof(int));
-  if (::sendmsg(requests_, &message, MSG_NOSIGNAL) < 0) return {};
+  const iovec part{&what, 1};
+  if (common::send_fds(requests_, {&part, 1}, {&ends[1], 1}, 0) < 0) return {};
   return ours;
 }
 

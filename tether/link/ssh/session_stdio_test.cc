@@ -7,6 +7,8 @@
 #include <cstring>
 #include <vector>
 
+#include "common/fd_message.h"
+
 namespace tether {
 namespace {
 
@@ -86,17 +88,11 @@ class SessionStdioTest : public testing::Test {
     Served out;
     char what = 0;
     iovec part{&what, 1};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
+    common::FdRoom<1> room;
+    msghdr message = room.message(part);
     if (::recvmsg(link_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1) return out;
     EXPECT_EQ(static_cast<SshAsk>(what), SshAsk::kServeStdio);
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
-    out.socket.reset(fd);
+    common::take_fds(message, {&out.socket, 1});
     return out;
   }
   void pump() {
