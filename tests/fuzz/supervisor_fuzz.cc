@@ -2,6 +2,8 @@
 // with and without a descriptor, while sessions begin and end. It stays within its tables, touches
 // no process that it did not start, and answers afterwards.
 #include <algorithm>
+#include <filesystem>
+#include <iterator>
 #include <set>
 
 #include "common/fd_message.h"
@@ -158,6 +160,11 @@ class Play : public SupervisorFixture {
 }  // namespace tether
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const auto open_files = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+  };
+  const auto before = open_files();
   tether::Play(data, size).TestBody();
+  serial_transport::require(open_files() <= before, "what a link process sends does not stay open");
   return 0;
 }
