@@ -47,6 +47,16 @@ function(tether_compile target)
   endif()
 endfunction()
 
+# tether_archive(<name> [<name>...]): a library of the system's as an archive, target <name>-static, and what it needs.
+# What a program does not load it does not wait for.
+function(tether_archive name)
+  find_library(${name}_ARCHIVE NAMES lib${name}.a REQUIRED)
+  add_library(${name}-static STATIC IMPORTED GLOBAL)
+  list(TRANSFORM ARGN APPEND -static)
+  set_target_properties(${name}-static PROPERTIES
+    IMPORTED_LOCATION ${${name}_ARCHIVE} INTERFACE_LINK_LIBRARIES "${ARGN}")
+endfunction()
+
 # tether_library(<target> SEES <folder>... SOURCES <file>... [LINKS <target>...])
 function(tether_library target)
   cmake_parse_arguments(arg "" "" "SEES;SOURCES;LINKS" ${ARGN})
