@@ -289,6 +289,23 @@ transport.close()
         self.assert_one_line(vch("ssh", "no-such-container"), 1, "no-such-container")
         self.assert_one_line(vch("ssh"), 1, "no container given")
         self.assert_one_line(vch("dial", self.container, "no-such-service"), 1, "no-such-service")
+        self.assert_one_line(vch("dial", "--fdpass", self.container, "ssh"), 1, "ProxyUseFdpass")
+
+    def test_ssh_can_have_the_connection_itself(self):
+        config = os.path.join(self.scratch, "fdpass")
+        with open(config, "wb") as file:
+            file.write(vch("ssh-config", "--fdpass").stdout)
+        client = subprocess.Popen(["ssh", "-F", config, self.host, "cat"], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE)
+        client.stdin.write(b"begun\n")
+        client.stdin.flush()
+        self.assertEqual(client.stdout.readline(), b"begun\n")
+        children = subprocess.run(["pgrep", "-P", str(client.pid)], stdout=subprocess.PIPE, check=False)
+        self.assertEqual(children.stdout, b"", "a process stands between ssh and the shim")
+        text = random.Random(7).randbytes(1 << 20)
+        out, _ = client.communicate(text, timeout=TIMEOUT)
+        self.assertEqual(out, text)
+        self.assertEqual(client.returncode, 0)
 
 
 if __name__ == "__main__":

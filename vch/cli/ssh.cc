@@ -32,7 +32,9 @@ std::string quoted(const std::string& word) {
   return out + "\"";
 }
 
-Result<Options> ssh_options(const Context& context) {
+// `fdpass`: `vch dial` gives ssh the connection and ends, so that nobody stands between ssh and the
+// shim. Others that read ssh's configuration know ProxyCommand and not that.
+Result<Options> ssh_options(const Context& context, bool fdpass) {
   ASSIGN_OR_RETURN(const StateDir state, context.state());
   ASSIGN_OR_RETURN(const std::string identity, host_identity(state));
   const auto absolute = [](const std::string& path) {
@@ -43,7 +45,8 @@ Result<Options> ssh_options(const Context& context) {
                  {"IdentityFile", quoted(absolute(identity))},
                  {"IdentitiesOnly", "yes"},
                  // Its %h is in lower case, %n as it was typed.
-                 {"ProxyCommand", vch + " dial %n ssh"},
+                 {"ProxyCommand", vch + " dial " + (fdpass ? "--fdpass " : "") + "%n ssh"},
+                 {"ProxyUseFdpass", fdpass ? "yes" : "no"},
                  // A container's key is known from its making, and never asked about.
                  {"KnownHostsCommand", vch + " ssh-host-key %n %H"},
                  {"UserKnownHostsFile", "none"},
@@ -53,8 +56,8 @@ Result<Options> ssh_options(const Context& context) {
                  {"CheckHostIP", "no"}};
 }
 
-Status show_config(const Context& context) {
-  ASSIGN_OR_RETURN(const Options options, ssh_options(context));
+Status show_config(const Context& context, bool fdpass) {
+  ASSIGN_OR_RETURN(const Options options, ssh_options(context, fdpass));
   std::printf("# Put this, or an Include of a file with it, at the beginning of ~/.ssh/config.\n");
   std::printf("Host *%s\n", std::string(kSshDomain).c_str());
   for (const auto& [name, value] : options) {
@@ -91,7 +94,7 @@ Status run_ssh(const Context& context, const std::vector<std::string>& words) {
                       "start it with `vch start`");
   }
   ASSIGN_OR_RETURN(const std::string program, find_program("ssh"));
-  ASSIGN_OR_RETURN(const Options options, ssh_options(context));
+  ASSIGN_OR_RETURN(const Options options, ssh_options(context, true));
   std::vector<std::string> argv = {program};
   for (const auto& [name, value] : options) {
     if (name == "User" && at != std::string::npos) continue;
@@ -118,7 +121,10 @@ void add_ssh_commands(CLI::App& app, Context& context) {
   auto* config = app.add_subcommand(
       "ssh-config",
       "Print what makes ssh, scp, sftp, rsync and others know containers as NAME.vch");
-  config->callback([&context] { context.finish(show_config(context)); });
+  const auto fdpass = std::make_shared<bool>(false);
+  config->add_flag("--fdpass", *fdpass,
+                   "For OpenSSH alone: it gets the connection itself, as with `vch ssh`");
+  config->callback([fdpass, &context] { context.finish(show_config(context, *fdpass)); });
 
   const auto words = std::make_shared<std::array<std::string, 2>>();
   auto* key = app.add_subcommand("ssh-host-key", "Print a container's key as known_hosts has it");

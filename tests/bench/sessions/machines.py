@@ -132,7 +132,8 @@ class OtherGuest:
              "-initrd", f"{made}/initramfs.cpio", "-append", f"{command_line(build)} {words}",
              *disk("image", os.path.join(disks, "image.squashfs"), ",readonly=on"),
              *disk("writable", os.path.join(disks, "writable.ext4"), ""),
-             "-device", "virtio-serial-pci", *ports, "-serial", f"file:{self._console}",
+             # At each interrupt the guest asks the queues of all that there may be; the first is reserved.
+             "-device", f"virtio-serial-pci,max_ports={len(PORTS) + 1}", *ports, "-serial", f"file:{self._console}",
              "-device", "virtio-rng-pci"],
             stdin=subprocess.DEVNULL)
         try:

@@ -4,8 +4,8 @@
 usage: TETHER_BUILD=DIR bench.py [--quick] [--no-instructions] [--no-times]
 
 Two guests with the same kernel, image, memory and kind of port, both up: a containerVM, whose logins
-come by `vch dial`, and one whose ports lead to the other servers, begun for each login. One client,
-OpenSSH's, and one cipher at a time; what is compared takes turns. Instructions are the guest's, user
+come by `vch dial --fdpass` as those of `vch ssh` do, and one whose ports lead to the other servers,
+begun for each login. One client, OpenSSH's, and one cipher at a time; what is compared takes turns. Instructions are the guest's, user
 space and kernel, from rest to rest, counted by a QEMU plugin in a second pair of guests; milliseconds
 and MB/s are of guests without it. Guests, image and plugin are those of tests/bench/sessions.
 """
@@ -129,8 +129,8 @@ class Within(Server):
         machine.path = scratch
         key = os.path.join(scratch, "state/ssh/id_ed25519")
         name = f"tether.{machine.name}"
-        super().__init__(machine, name, "", key, ProxyUseFdpass="no",
-                         ProxyCommand=" ".join([*machine.vch, "dial", machine.name, "ssh"]))
+        super().__init__(machine, name, "", key,
+                         ProxyCommand=" ".join([*machine.vch, "dial", "--fdpass", machine.name, "ssh"]))
         self.name = "tether"
 
 
