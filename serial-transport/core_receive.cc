@@ -21,6 +21,9 @@ constexpr size_t kMaxFarewells = 4096;
 // be under way.
 constexpr unsigned kFramesAnAck = 10;
 constexpr Time kAckDelay = std::chrono::milliseconds(10);
+// Where nothing is lost and nobody waits for room: a timer that is set for it costs more than it is
+// worth.
+constexpr Time kLazyAckDelay = std::chrono::milliseconds(40);
 
 }  // namespace
 
@@ -141,7 +144,7 @@ void Core::on_sequenced(const FrameHeader& header, std::span<const std::byte> pa
   if (gap || ++unacked_ >= kFramesAnAck) {
     ack_due_ = true;
   } else if (!ack_by_) {
-    ack_by_ = now + kAckDelay;
+    ack_by_ = now + (check_ || paced() ? kAckDelay : kLazyAckDelay);
   }
   if (farewells_.size() > kMaxFarewells) break_session(now);
 }

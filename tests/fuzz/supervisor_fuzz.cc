@@ -46,6 +46,7 @@ class Play : public SupervisorFixture {
   }
 
   void step() {
+    system_.is_busy = input_.byte() % 4 == 0;
     switch (input_.byte() % 10) {
       case 0:
         return take_newest();

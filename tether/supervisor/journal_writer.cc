@@ -77,6 +77,7 @@ bool JournalWriter::write_output(uint32_t session, uint32_t stream, uint64_t off
 }
 
 bool JournalWriter::flush() {
+  if (held_) return false;
   while (begin_ < end_) {
     const ssize_t n = ::write(port_.get(), pending_.data() + begin_, end_ - begin_);
     if (n < 0 && errno == EINTR) continue;

@@ -37,6 +37,13 @@ class JournalWriter {
                     const std::array<std::string_view, 2>& bytes);
   // Writes what waits. True when nothing waits any more.
   bool flush();
+  // Records gather until release(), which writes them at once: each write wakes the host.
+  void hold() { held_ = true; }
+  void release() {
+    held_ = false;
+    flush();
+  }
+  bool held() const { return held_; }
   // Keeps flushing for at most `timeout_ms`, or until the host shows no sign of life: before
   // power-off.
   void drain(int timeout_ms);
@@ -63,6 +70,7 @@ class JournalWriter {
   uint64_t next_number_ = 1;
   uint64_t last_wall_ns_ = 0;
   uint32_t lost_ = 0;
+  bool held_ = false;
 };
 
 }  // namespace tether

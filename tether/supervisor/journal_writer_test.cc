@@ -66,6 +66,20 @@ TEST_F(JournalOutput, TimesStandStillWhileAClockSetBackALittleCatchesUp) {
   EXPECT_EQ(time_of_next(), start - kHour) << "a clock that was wrong is not clung to";
 }
 
+TEST_F(JournalOutput, RecordsGatherWhileTheyAreHeld) {
+  journal_->hold();
+  event(EventKind::kSessionStarted);
+  event(EventKind::kSessionExited);
+  EXPECT_FALSE(journal_->flush());
+  EXPECT_EQ(drain(), "");
+  journal_->release();
+  const std::string both = drain();
+  protocol::JournalReader reader(both, kSecret);
+  EXPECT_EQ(reader.next()->kind, EventKind::kSessionStarted);
+  EXPECT_EQ(reader.next()->kind, EventKind::kSessionExited);
+  EXPECT_FALSE(journal_->waiting());
+}
+
 TEST_F(JournalOutput, StandsBetweenTheEventsAroundIt) {
   event(EventKind::kSessionStarted);
   EXPECT_TRUE(output(7, "wrap", "ped"));

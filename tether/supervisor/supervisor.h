@@ -37,7 +37,9 @@ namespace tether {
 class Supervisor {
  public:
   static constexpr uint64_t kIntroduceMs = 20;  // until a new session is introduced, run or not
-  static constexpr uint64_t kLauncherMs = 20;   // from the container's start to the first launcher
+  static constexpr uint64_t kBusyMs =
+      5;  // the same from when it runs, where others want the processor
+  static constexpr uint64_t kLauncherMs = 20;  // from the container's start to the first launcher
   // From there to the link process, if that is not there already; and from when it was asked for.
   static constexpr uint64_t kLinkMs = 2;
   static constexpr uint64_t kLinkLatestMs = 100;
@@ -163,6 +165,8 @@ class Supervisor {
   common::UniqueFd connect_status(Session& session);  // the other end
   int spawn_launcher(Session& session, int spec_fd, std::span<const common::UniqueFd> child);
   void on_status(Session& session);
+  bool lets_it_run(const Session& session);
+  void on_begun(Session& session);
   void on_report(Session& session, const LaunchReport& report, pid_t sender,
                  common::UniqueFd master);
 

@@ -137,6 +137,7 @@ void Supervisor::stay_quiet(Session& session, bool quiet) {
 void Supervisor::introduce_all() {
   for (Session& session : sessions_) {
     if (!session.quiet) continue;
+    on_begun(session);
     stay_quiet(session, false);
     tell_news(session);
   }

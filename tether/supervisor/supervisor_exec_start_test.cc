@@ -129,6 +129,51 @@ TEST_F(ExecTest, OneWhoseProgramDoesNotComeIsIntroducedAllTheSame) {
   EXPECT_TRUE(hear().empty());
 }
 
+TEST_F(ExecTest, OneThatNeedsTheProcessorIsLeftAloneForAMoment) {
+  boot_running();
+  ask_exec(7);
+  system_.is_busy = true;
+  run(newest());
+  EXPECT_TRUE(hear().empty());
+  system_.now += Supervisor::kBusyMs - 1;
+  EXPECT_TRUE(hear().empty());
+  ++system_.now;
+  const auto heard = hear();
+  ASSERT_EQ(heard.size(), 2U);
+  EXPECT_EQ(heard[0].header.type, LinkType::kSession);
+  EXPECT_NE(heard[0].header.value & kSessionRunning, 0U);
+  EXPECT_EQ(heard[1].header.type, LinkType::kEvent);
+}
+
+TEST_F(ExecTest, OneThatNeedsTheProcessorIsIntroducedWithWhatItSays) {
+  boot_running();
+  ask_exec(7);
+  system_.is_busy = true;
+  auto& launched = newest();
+  run(launched);
+  print(launched, "x");
+  const auto heard = hear();
+  ASSERT_GE(heard.size(), 2U);
+  EXPECT_EQ(heard[0].header.type, LinkType::kSession);
+  EXPECT_NE(heard[0].header.value & kSessionRunning, 0U);
+  EXPECT_EQ(only(heard, LinkType::kHead).back().header.offset, 1U);
+}
+
+TEST_F(ExecTest, OneThatEndsBeforeItIsIntroducedHasBegunFirst) {
+  boot_running();
+  ask_exec(7);
+  system_.is_busy = true;
+  auto& launched = newest();
+  end(run(launched), launched, 3 << 8);
+  const auto heard = hear();
+  ASSERT_EQ(heard.size(), 4U);
+  EXPECT_EQ(heard[0].header.type, LinkType::kSession);
+  EXPECT_NE(heard[0].header.value & kSessionRunning, 0U);
+  EXPECT_EQ(heard[1].header.type, LinkType::kEvent);
+  EXPECT_EQ(heard[2].header.type, LinkType::kEvent);
+  EXPECT_EQ(heard[3].header.type, LinkType::kExit);
+}
+
 TEST_F(ExecTest, ANewLinkProcessIsToldOfItAtOnce) {
   boot_running();
   ask_exec(7);

@@ -67,9 +67,11 @@ class FakeSystem : public System {
     return {static_cast<uint64_t>(pid) * 10, static_cast<uint32_t>(pid) + 1};
   }
   void set_batch(pid_t pid, bool wanted) override { batch[pid] = wanted; }
+  bool busy() override { return is_busy; }
   uint64_t now_ms() override { return now; }
 
   std::map<pid_t, bool> batch;
+  bool is_busy = false;
 
   size_t launches() const {
     size_t count = 0;

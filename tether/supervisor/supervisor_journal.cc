@@ -60,7 +60,7 @@ void Supervisor::pump_journal() {
 }
 
 void Supervisor::watch_journal() {
-  if (journal_.waiting() && epoll_) {
+  if (journal_.waiting() && !journal_.held() && epoll_) {
     watch(journal_.fd(), EPOLLOUT | EPOLLONESHOT, Source::kJournal);
   }
 }

@@ -214,23 +214,38 @@ void Supervisor::on_status(Session& session) {
     const bool begun = session.failed || session.pid != 0;
     if (!begun && session.launcher == 0) return ask_again(session);
     session.launching = {};
-    stay_quiet(session, false);
-    if (!session.failed && session.pid != 0 && session.state == SessionState::kCreated) {
-      session.state = SessionState::kRunning;
-      tell_news(session);
-      protocol::JournalRecord record;
-      record.kind = EventKind::kSessionStarted;
-      record.session = session.id;
-      record.value = static_cast<uint32_t>(session.pid);
-      if (session.visible()) event(record);
-      // Not now, when it would be in the way of the container's first instructions.
-      if (&session == primary_) launcher_at_ms_ = system_.now_ms() + kLauncherMs;
-      if (&session == primary_ && kill_at_ms_ != 0) {
-        send_stop_signal();  // asked for before there was a process
-      }
-    }
+    if (lets_it_run(session)) return;
+    on_begun(session);
     return after_end(session);
   }
+}
+
+// Its program has no processor if its news are told now, and whoever hears of them has nothing to
+// do: there is no output. What it says, or its end, comes first, or the bound.
+bool Supervisor::lets_it_run(const Session& session) {
+  if (!session.quiet || session.failed || session.pid == 0 || session.reaped) return false;
+  const auto& [out, err] = session.outputs;
+  if (out.ring.head() != 0 || err.ring.head() != 0 || !system_.busy()) return false;
+  introduce_at_ms_ = std::min(introduce_at_ms_, system_.now_ms() + kBusyMs);
+  return true;
+}
+
+// Once it has failed or its program runs, which lets_it_run() may have left for later.
+void Supervisor::on_begun(Session& session) {
+  if (session.status) return;
+  stay_quiet(session, false);
+  if (session.failed || session.pid == 0 || session.state != SessionState::kCreated) return;
+  session.state = SessionState::kRunning;
+  tell_news(session);
+  protocol::JournalRecord record;
+  record.kind = EventKind::kSessionStarted;
+  record.session = session.id;
+  record.value = static_cast<uint32_t>(session.pid);
+  if (session.visible()) event(record);
+  if (&session != primary_) return;
+  // Not now, when it would be in the way of the container's first instructions.
+  launcher_at_ms_ = system_.now_ms() + kLauncherMs;
+  if (kill_at_ms_ != 0) send_stop_signal();  // asked for before there was a process
 }
 
 void Supervisor::on_report(Session& session, const LaunchReport& report, pid_t sender,

@@ -69,6 +69,7 @@ class QuietSystem : public System {
   bool frozen(int /*directory*/) override { return true; }
   ProcessUse use_of(pid_t /*pid*/) override { return {1, 1}; }
   void set_batch(pid_t, bool) override {}
+  bool busy() override { return false; }
   uint64_t now_ms() override { return now; }
 
   // The one that was spawned last.

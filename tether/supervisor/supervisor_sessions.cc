@@ -76,6 +76,10 @@ void Supervisor::on_reaped(pid_t pid, int status) {
 // The ends of its streams and its own are one piece of news, if no output came with them: an exit
 // says that there is no more.
 void Supervisor::read_last_output(Session& session) {
+  if (session.quiet) {
+    journal_.hold();
+    on_begun(session);
+  }
   std::array<bool, 2> known;
   for (size_t i = 0; i < known.size(); ++i) {
     known[i] = session.introduced && session.outputs[i].told;
@@ -92,6 +96,10 @@ void Supervisor::read_last_output(Session& session) {
     output.told = output.eof_told = true;
   }
   tell_news(session);
+  if (journal_.held()) {
+    journal_.release();
+    watch_journal();
+  }
 }
 
 // Announces the end once everything that comes before it is there: the launcher's word, the

@@ -25,6 +25,7 @@ constexpr uint64_t kTrimMs = 250;  // a stream that pauses so long gives memory 
 void Supervisor::on_output(Session& session, uint32_t stream) {
   Output& output = session.outputs[stream];
   if (!output.source) return;
+  if (session.quiet) on_begun(session);
   const uint64_t before = output.ring.head();
   uint64_t read = before;
   for (int i = 0; i < kReadsPerTurn; ++i) {

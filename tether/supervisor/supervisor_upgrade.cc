@@ -238,6 +238,7 @@ void Supervisor::upgrade_if_quiet() {
 }
 
 void Supervisor::exchange_program() {
+  introduce_all();
   auto saved = save_state(*this);
   if (saved.has_error()) {
     return give_up_upgrade(saved.error().code.value(), "the state cannot be saved");

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -58,6 +59,14 @@ uint32_t open_descriptors(pid_t pid) {
   return pid == ::getpid() && count > 0 ? count - 1 : count;  // this one
 }
 
+// How many run or could: behind the third space of /proc/loadavg, proc(5).
+int running(std::string_view load) {
+  for (int i = 0; i < 3; ++i) load.remove_prefix(std::min(load.find(' '), load.size() - 1) + 1);
+  int count = 0;
+  std::from_chars(load.begin(), load.end(), count);
+  return count;
+}
+
 class KernelSystem : public System {
  public:
   pid_t spawn(const char* role, std::span<const FdSlot> fds, int cgroup) override {
@@ -91,7 +100,18 @@ class KernelSystem : public System {
     const sched_param none{};
     ::sched_setscheduler(pid, (wanted ? SCHED_BATCH : SCHED_OTHER) | SCHED_RESET_ON_FORK, &none);
   }
+  bool busy() override {
+    if (!load_) load_.reset(::open("/proc/loadavg", O_RDONLY | O_CLOEXEC));
+    std::array<char, 64> text{};
+    if (!load_ || ::pread(load_.get(), text.data(), text.size(), 0) <= 0) return false;
+    cpu_set_t processors;
+    if (::sched_getaffinity(0, sizeof processors, &processors) != 0) return false;
+    return running({text.data(), text.size()}) > CPU_COUNT(&processors);
+  }
   uint64_t now_ms() override { return tether::now_ms(); }
+
+ private:
+  common::UniqueFd load_;
 };
 
 }  // namespace

@@ -38,6 +38,8 @@ class System {
   // Whether the process (0: this one) is a batch task: one that is woken does not interrupt who
   // runs, and is next as soon as they wait.
   virtual void set_batch(pid_t pid, bool wanted) = 0;
+  // Somebody who could run has no processor.
+  virtual bool busy() = 0;
   // Since boot.
   virtual uint64_t now_ms() = 0;
 };
