@@ -87,18 +87,19 @@ class ControlServer {
   bool send_file(const LinkHeader& header, Reply& reply, Pending& pending);
   bool list_processes(const Request& request, Reply& reply, Pending& pending);
   void settle_exec(SessionView& session);
+  void settle_list(const LinkHeader& header);
+  void measure(const Request& request);
+  void restart_link(const Request& request);
+  void settle_info(const LinkHeader& header);
+  void describe(::tether::v1::Info& info) const;
+  // control_changes.cc
   bool update(const Request& request, Reply& reply, Pending& pending);
   bool volume(const Request& request, Reply& reply, Pending& pending);
   bool network(const Request& request, Reply& reply, Pending& pending);
   bool restart_policy(const Request& request, Reply& reply);
   void upload(const Request& request, Reply& reply);
   bool upgrade(const Request& request, Reply& reply);
-  void settle_list(const LinkHeader& header);
   void settle_update(const LinkHeader& header);
-  void measure(const Request& request);
-  void restart_link(const Request& request);
-  void settle_info(const LinkHeader& header);
-  void describe(::tether::v1::Info& info) const;
   // control_server.cc
   void settle(Reply reply);
   void on_event(const LinkHeader& header, std::string_view payload);

@@ -2,18 +2,14 @@
 
 #include <fcntl.h>
 
-#include <boost/asio/steady_timer.hpp>
+#include <cerrno>
 #include <chrono>
-#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "protocol/journal.h"
-#include "tether/link/clock_server.h"
-#include "tether/link/connection_pump_driver.h"
-#include "tether/link/control_server.h"
-#include "tether/link/link_hand_over.h"
-#include "tether/link/ssh_server_driver.h"
-#include "tether/link/stdio_server.h"
-#include "tether/link/supervisor_channel_driver.h"
+#include "tether/link/link_state.h"
 #include "tether/supervisor/clock.h"
 
 namespace tether {
@@ -32,146 +28,23 @@ serial_transport::EndpointOptions line_options(serial_transport::EndpointOptions
 
 }  // namespace
 
-class LinkState : public std::enable_shared_from_this<LinkState> {
- public:
-  LinkState(const asio::any_io_executor& executor, LinkProcess::Options options)
-      : secure_(protocol::has_secure_link(options.config)),
-        channel_(std::make_shared<SupervisorChannel>(executor, std::move(options.supervisor))),
-        stdio_(sessions_, *channel_),
-        control_(sessions_, *channel_, std::move(options.agent_version), std::move(options.config)),
-        clock_(*channel_),
-        ssh_(
-            *channel_,
-            [this](SshAsk asked, std::shared_ptr<LocalConnection> connection,
-                   std::shared_ptr<LoginSessions> login) {
-              serve_login(asked, std::move(connection), std::move(login));
-            },
-            [this](common::UniqueFd fd) { serve_link(std::move(fd)); }),
-        endpoint_(executor, line_options(options.endpoint, secure_), std::move(options.openers)),
-        timer_(executor) {
-    if (secure_) inner_.emplace(executor, options.endpoint, [this] { return take_link(); });
-  }
-
-  void start(std::function<void()> on_supervisor_gone);
-  void close();
-  // After anything that may have put input in flight.
-  void arm();
-  StdioServer& stdio() { return stdio_; }
-  ControlServer& control() { return control_; }
-  ClockServer& clock() { return clock_; }
-
- private:
-  void on_message(const LinkHeader& header, std::string_view payload,
-                  std::span<common::UniqueFd> fds);
-  template <typename Stream>
-  void accept_stdio(std::shared_ptr<Stream> connection,
-                    std::shared_ptr<const LoginSessions> login = {});
-  void accept_control(std::shared_ptr<Connection> connection);
-  void serve_login(SshAsk asked, std::shared_ptr<LocalConnection> connection,
-                   std::shared_ptr<LoginSessions> login);
-  void accept_clock(std::shared_ptr<Connection> connection);
-  void listen(serial_transport::Endpoint& endpoint);
-  void refuse_plain(const char* service);
-  void serve_link(common::UniqueFd fd);
-  common::Result<serial_transport::Link> take_link();
-  void hand_over();
-
-  const bool secure_;
-  SessionTable sessions_;
-  std::shared_ptr<SupervisorChannel> channel_;
-  StdioServer stdio_;
-  ControlServer control_;
-  ClockServer clock_;
-  SshServer ssh_;
-  serial_transport::Endpoint endpoint_;
-  // Of a secure link: what its control plane comes by, in SSH, on endpoint_'s connections.
-  std::optional<serial_transport::Endpoint> inner_;
-  common::UniqueFd next_link_;  // for inner_
-  asio::steady_timer timer_;
-  uint64_t armed_ms_ = ~uint64_t{0};
-  Inheritance inheritance_;
-  bool leaving_ = false;
-  bool broken_ = false;  // what its predecessor left makes no sense
-};
-
-namespace {
-
-class StdioPeer : public Peer {
- public:
-  StdioPeer(std::shared_ptr<LinkState> state, StdioServer::ClientId id)
-      : state_(std::move(state)), id_(id) {}
-  ~StdioPeer() override { state_->stdio().close(id_); }
-  void on_bytes(std::string_view bytes) override {
-    state_->stdio().on_bytes(id_, bytes, now_ms());
-    state_->arm();
-  }
-  void on_eof() override { state_->stdio().on_eof(id_); }
-  bool wants_input() const override { return state_->stdio().wants_input(id_); }
-  void fill_output(std::string& bytes) override { state_->stdio().take_output(id_, bytes); }
-  Ending ending() const override {
-    switch (state_->stdio().ending(id_)) {
-      case Attach::Ending::kNone:
-        return Ending::kNone;
-      case Attach::Ending::kFinish:
-        return Ending::kFinish;
-      case Attach::Ending::kReset:
-        break;
-    }
-    return Ending::kReset;
-  }
-
- private:
-  std::shared_ptr<LinkState> state_;
-  StdioServer::ClientId id_;
-};
-
-class ControlPeer : public Peer {
- public:
-  ControlPeer(std::shared_ptr<LinkState> state, std::function<void()> wake,
-              std::shared_ptr<LoginSessions> login = {})
-      : state_(std::move(state)), client_(state_->control(), std::move(wake), std::move(login)) {}
-  void on_bytes(std::string_view bytes) override { client_.on_bytes(bytes); }
-  void on_eof() override { eof_ = true; }
-  bool wants_input() const override { return !eof_ && client_.wants_input(); }
-  std::string take_output() override { return client_.take_output(); }
-  Ending ending() const override {
-    if (client_.bad()) return Ending::kReset;
-    return eof_ ? Ending::kFinish : Ending::kNone;
-  }
-
- private:
-  std::shared_ptr<LinkState> state_;
-  ControlClient client_;
-  bool eof_ = false;
-};
-
-class ClockPeer : public Peer {
- public:
-  ClockPeer(std::shared_ptr<LinkState> state, std::function<void()> wake)
-      : state_(std::move(state)), client_(state_->clock(), std::move(wake)) {}
-  void on_bytes(std::string_view bytes) override { client_.on_bytes(bytes); }
-  void on_eof() override { eof_ = true; }
-  bool wants_input() const override { return !eof_ && client_.wants_input(); }
-  std::string take_output() override { return client_.take_output(); }
-  Ending ending() const override { return eof_ ? Ending::kFinish : Ending::kNone; }
-
- private:
-  std::shared_ptr<LinkState> state_;
-  ClockClient client_;
-  bool eof_ = false;
-};
-
-void refuse(Connection& connection) { connection.reset(serial_transport::Reason::kTooMany); }
-void refuse(LocalConnection& connection) { connection.reset(); }
-
-template <typename Stream>
-std::function<void()> waker(const std::shared_ptr<Pump<Stream>>& pump) {
-  return [weak = std::weak_ptr(pump)] {
-    if (const auto alive = weak.lock()) alive->wake();
-  };
+LinkState::LinkState(const asio::any_io_executor& executor, LinkProcess::Options options)
+    : secure_(protocol::has_secure_link(options.config)),
+      channel_(std::make_shared<SupervisorChannel>(executor, std::move(options.supervisor))),
+      stdio_(sessions_, *channel_),
+      control_(sessions_, *channel_, std::move(options.agent_version), std::move(options.config)),
+      clock_(*channel_),
+      ssh_(
+          *channel_,
+          [this](SshAsk asked, std::shared_ptr<LocalConnection> connection,
+                 std::shared_ptr<LoginSessions> login) {
+            serve_login(asked, std::move(connection), std::move(login));
+          },
+          [this](common::UniqueFd fd) { serve_link(std::move(fd)); }),
+      endpoint_(executor, line_options(options.endpoint, secure_), std::move(options.openers)),
+      timer_(executor) {
+  if (secure_) inner_.emplace(executor, options.endpoint, [this] { return take_link(); });
 }
-
-}  // namespace
 
 void LinkState::start(std::function<void()> on_supervisor_gone) {
   const auto weak = weak_from_this();
@@ -199,19 +72,6 @@ void LinkState::start(std::function<void()> on_supervisor_gone) {
   });
   if (secure_) inner_->start();
   endpoint_.start();
-}
-
-void LinkState::listen(serial_transport::Endpoint& endpoint) {
-  const auto weak = weak_from_this();
-  endpoint.listen("stdio", [weak](std::shared_ptr<Connection> connection) {
-    if (const auto self = weak.lock()) self->accept_stdio(std::move(connection));
-  });
-  endpoint.listen("control", [weak](std::shared_ptr<Connection> connection) {
-    if (const auto self = weak.lock()) self->accept_control(std::move(connection));
-  });
-  endpoint.listen("clock", [weak](std::shared_ptr<Connection> connection) {
-    if (const auto self = weak.lock()) self->accept_clock(std::move(connection));
-  });
 }
 
 // Who asks for it has the link's key, or he would not be heard, and no login: that is told.
@@ -275,41 +135,6 @@ void LinkState::hand_over() {
       leave_behind(*self->channel_, self->endpoint_, std::move(logins));
     }
   });
-}
-
-template <typename Stream>
-void LinkState::accept_stdio(std::shared_ptr<Stream> connection,
-                             std::shared_ptr<const LoginSessions> login) {
-  const auto pump = std::make_shared<Pump<Stream>>(connection);
-  const auto id = stdio_.open(waker(pump), std::move(login));
-  if (id == 0) return refuse(*connection);
-  pump->start(std::make_unique<StdioPeer>(shared_from_this(), id));
-}
-
-void LinkState::accept_control(std::shared_ptr<Connection> connection) {
-  if (control_.full()) return connection->reset(serial_transport::Reason::kTooMany);
-  const auto pump = std::make_shared<ConnectionPump>(std::move(connection));
-  pump->start(std::make_unique<ControlPeer>(shared_from_this(), waker(pump)));
-}
-
-// Of a login process, which parses what anybody may send: it gets no more than logins need.
-void LinkState::serve_login(SshAsk asked, std::shared_ptr<LocalConnection> connection,
-                            std::shared_ptr<LoginSessions> login) {
-  if (!login->on_news) {
-    login->on_news = [weak = weak_from_this()] {
-      if (const auto self = weak.lock()) self->stdio_.on_login_news(now_ms());
-    };
-  }
-  if (asked == SshAsk::kServeStdio) return accept_stdio(std::move(connection), std::move(login));
-  if (control_.full()) return connection->reset();
-  const auto pump = std::make_shared<LocalPump>(std::move(connection));
-  pump->start(std::make_unique<ControlPeer>(shared_from_this(), waker(pump), std::move(login)));
-}
-
-void LinkState::accept_clock(std::shared_ptr<Connection> connection) {
-  if (clock_.full()) return connection->reset(serial_transport::Reason::kTooMany);
-  const auto pump = std::make_shared<ConnectionPump>(std::move(connection));
-  pump->start(std::make_unique<ClockPeer>(shared_from_this(), waker(pump)));
 }
 
 void LinkState::arm() {

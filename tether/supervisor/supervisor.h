@@ -110,8 +110,10 @@ class Supervisor {
   // supervisor.cc
   void become_unstoppable();
   common::Status guard_machine();
-  common::Status prepare_loop();
   void limit_rings();
+
+  // supervisor_loop.cc
+  common::Status prepare_loop();
   void watch(int fd, uint32_t events, Source source, uint32_t session = 0, uint32_t stream = 0);
   void drop(common::UniqueFd& fd);
   void dispatch(uint64_t tag, uint32_t events);
