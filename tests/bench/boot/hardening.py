@@ -21,13 +21,12 @@ SOURCE = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)
 # The first is there already: what it costs is the image's and the command line's, and what repetitions differ by.
 PARAMETERS = ["quiet", "init_on_alloc=1", "init_on_free=1", "slab_nomerge",
               "randomize_kstack_offset=off", "hardened_usercopy=off", "mitigations=off", "pti=on"]
-# The kernel without: its name, and what is off.
+# The kernel without: its name, and what is off. Not lockdown, without which the agent starts nothing.
 OPTIONS = {
     "HARDENED_USERCOPY": ["HARDENED_USERCOPY"],
     "SLAB_FREELIST_*": ["SLAB_FREELIST_RANDOM", "SLAB_FREELIST_HARDENED"],
     "RANDOMIZE_KSTACK_OFFSET": ["RANDOMIZE_KSTACK_OFFSET_DEFAULT", "RANDOMIZE_KSTACK_OFFSET"],
     "VMAP_STACK": ["VMAP_STACK"],
-    "lockdown": ["SECURITY_LOCKDOWN_LSM_EARLY", "SECURITY_LOCKDOWN_LSM", "LOCK_DOWN_KERNEL_FORCE_NONE"],
     "CPU_MITIGATIONS": ["CPU_MITIGATIONS", "PAGE_TABLE_ISOLATION", "RETPOLINE", "RETHUNK", "CPU_UNRET_ENTRY",
                         "CPU_IBPB_ENTRY", "CPU_IBRS_ENTRY", "CPU_SRSO", "MITIGATION_RFDS", "MITIGATION_SPECTRE_BHI",
                         "MITIGATION_ITS", "MITIGATION_TSA"],
@@ -113,11 +112,11 @@ def main():
             continue
         with tempfile.TemporaryDirectory(prefix="hardening-") as scratch:
             try:
-                own = build_with(kernel_without(options, scratch), build, scratch)
-            except subprocess.CalledProcessError as failed:
+                figures = measure(build_with(kernel_without(options, scratch), build, scratch))
+            except (subprocess.CalledProcessError, SystemExit) as failed:  # The reason was printed.
                 print(f"hardening: {name}: {failed}", file=sys.stderr)
                 continue
-            row(f"without {name}", measure(own), base)
+            row(f"without {name}", figures, base)
 
 
 if __name__ == "__main__":
