@@ -67,6 +67,8 @@ class FakeAgent:
         self.port = self.listener.getsockname()[1]
         self.news, self.sessions, self.logins = [], {}, []
         self.requests, self.served = {}, []  # the session of each request; sockets of logins
+        self.askers = []  # sockets of requests
+        self.env = None  # of logins that come
         self.lock = threading.Lock()
         self.answered = threading.Condition(self.lock)  # one more of the requests is
         self.config = os.path.join(directory, "config")
@@ -110,9 +112,10 @@ class FakeAgent:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         process = subprocess.Popen(
             [self.program, str(connection.fileno()), str(theirs.fileno()), self.secrets],
-            pass_fds=[connection.fileno(), theirs.fileno()], stdin=subprocess.DEVNULL)
+            pass_fds=[connection.fileno(), theirs.fileno()], stdin=subprocess.DEVNULL, env=self.env)
         with self.lock:
             self.logins.append(process)
+            self.askers.append(ours)
         connection.close()
         theirs.close()
         in_thread(self.take_requests, ours)
@@ -125,6 +128,15 @@ class FakeAgent:
         for sock in served:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+
+    def leave(self):
+        """There is no link process any more."""
+        with self.lock:
+            askers, self.askers = self.askers, []
+        for sock in askers:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self.replace()
 
     def take_requests(self, sock):
         """Sessions end with the login that started them."""

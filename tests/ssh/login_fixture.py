@@ -1,14 +1,18 @@
 """For tests of the SSH server without a machine: see fake_agent.py."""
 
+import contextlib
 import os
 import random
 import select
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
 from fake_agent import FakeAgent
+from fake_session import in_thread
 
 PROGRAM = os.path.join(os.environ["TETHER_BUILD"], "tests", "ssh_login")
 FULL = os.environ.get("TETHER_FULL") == "1"
@@ -74,15 +78,113 @@ class LoginTest(unittest.TestCase):
             for session in list(self.agent.sessions.values())))
 
 
-def run_paramiko(test, agent, script, wanted, user="root", key=None):
-    """Runs the script with Debian's Paramiko, `transport` being logged in."""
+class HeldLine:
+    """A client's way to a login of its own, of little room, that a test holds and lets go on."""
+
+    def __init__(self, test, agent):
+        self.held = {"up": False, "down": False}  # to the login; from it
+        self.waiting = bytearray()  # for the login
+        self.changed = threading.Condition()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.end, theirs = socket.socketpair()
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        self.login = agent.serve(theirs)
+        test.addCleanup(self.close)
+        in_thread(self.accept)
+
+    def accept(self):
+        self.client, _ = self.listener.accept()
+        in_thread(self.down)
+        in_thread(self.up)
+        while data := self.client.recv(65536):
+            with self.changed:
+                self.waiting += data
+                self.changed.notify_all()
+
+    def up(self):
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: self.waiting and not self.held["up"])
+                data = bytes(self.waiting)
+            self.end.sendall(data)
+            with self.changed:
+                del self.waiting[:len(data)]
+
+    def down(self):
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: not self.held["down"])
+            if select.select([self.end], [], [], 0.1)[0] and not self.held["down"]:
+                data = self.end.recv(65536)
+                if not data:
+                    self.client.shutdown(socket.SHUT_RDWR)
+                    return
+                self.client.sendall(data)
+
+    def hold(self, way, held=True):
+        with self.changed:
+            self.held[way] = held
+            self.changed.notify_all()
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.end.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        with contextlib.suppress(AttributeError):
+            self.client.close()
+        self.end.close()
+
+
+def paramiko_script(agent, script, user="root", key=None, port=None):
+    """The words of a program: Debian's Paramiko, `transport` being logged in."""
     begin = f"""
-import logging, paramiko, socket
+import logging, os, paramiko, signal, socket
 logging.getLogger('paramiko').addHandler(logging.NullHandler())
-transport = paramiko.Transport(socket.create_connection(('127.0.0.1', {agent.port})))
+transport = paramiko.Transport(socket.create_connection(('127.0.0.1', {port or agent.port})))
 transport.connect(username={user!r}, pkey=paramiko.Ed25519Key.from_private_key_file({key or agent.key!r}))
+
+def message(number, *parts):
+    made = paramiko.Message()
+    made.add_byte(bytes([number]))
+    for part in parts:
+        {{bool: made.add_boolean, int: made.add_int}}.get(type(part), made.add_string)(part)
+    transport._send_user_message(made)
+
+def tell(word):
+    print(word, flush=True)
+    assert input() == 'on'
+
 """
-    done = subprocess.run(["/usr/bin/python3", "-c", begin + script + "\ntransport.close()\n"],
+    return ["/usr/bin/python3", "-c", begin + script + "\ntransport.close()\n"]
+
+
+def run_paramiko(test, agent, script, wanted, **which):
+    """Runs the script with it, and looks at what it prints."""
+    done = subprocess.run(paramiko_script(agent, script, **which),
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           timeout=TIMEOUT, check=False)
     test.assertEqual(done.stdout.decode(), wanted, done.stderr.decode()[-2000:])
+
+
+class Paramiko:
+    """One that runs beside the test: what it tells (see above) is waited for by hears(), and says() lets it go on."""
+
+    def __init__(self, test, agent, script, **which):
+        self.test = test
+        self.errors = open(os.path.join(test.scratch, f"errors{random.randrange(1 << 30)}"), "w+b")
+        self.process = subprocess.Popen(paramiko_script(agent, script, **which), stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=self.errors)
+        for done in (self.errors.close, self.process.stdout.close, self.process.stdin.close,
+                     self.process.wait, self.process.kill):
+            test.addCleanup(done)
+
+    def hears(self, word):
+        ready = select.select([self.process.stdout], [], [], TIMEOUT)[0]
+        line = self.process.stdout.readline().decode() if ready else "nothing"
+        self.errors.seek(0)
+        self.test.assertEqual(line, word + "\n", self.errors.read().decode()[-2000:])
+
+    def says(self):
+        self.process.stdin.write(b"on\n")
+        self.process.stdin.flush()

@@ -45,9 +45,11 @@ bool set(ssh_bind bind, ssh_bind_options_e what, const void* value) {
 LoginServer::LoginServer(SshServices& services, SshKey host_key, std::vector<SshKey> authorized)
     : services_(services), host_key_(std::move(host_key)), authorized_(std::move(authorized)) {}
 
+// Channels that go may send their last words, and so hear of new ones: there are none any more.
 LoginServer::~LoginServer() {
+  closing_ = true;
   openings_.clear();
-  channels_.clear();
+  std::exchange(channels_, {}).clear();
   if (event_ != nullptr) ssh_event_free(event_);
   if (session_ != nullptr) ssh_free(session_);
   if (bind_ != nullptr) ssh_bind_free(bind_);
@@ -254,6 +256,7 @@ bool LoginServer::on_break(ssh_channel channel) {
 }
 
 bool LoginServer::has_room() {
+  if (closing_) return false;
   if (channels_.size() + openings_.size() < kSshMaxChannels) return true;
   complain("more than " + std::to_string(kSshMaxChannels) + " channels");
   return false;

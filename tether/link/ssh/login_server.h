@@ -71,6 +71,7 @@ class LoginServer {
   std::string last_refusal_;
   int attempts_ = 0;
   bool complained_ = false;
+  bool closing_ = false;  // no channel is opened any more
   std::vector<std::unique_ptr<SshChannel>> channels_;
   std::vector<std::unique_ptr<ForwardOpening>> openings_;
   std::vector<pollfd> waiting_;  // of a turn: the client, the services, the channels, the openings
