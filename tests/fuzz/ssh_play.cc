@@ -133,7 +133,10 @@ void SshPlay::open_channel() {
   std::string payload = "\x5a" + string_of(type);
   add32(payload, static_cast<uint32_t>(input_.byte()));
   add32(payload, which >= 128 ? static_cast<uint32_t>(input_.number(4)) : 1U << 20U);
-  add32(payload, which >= 192 ? static_cast<uint32_t>(input_.number(4)) : 1U << 15U);
+  const bool small = which >= 224;  // too small for any packet, perhaps
+  add32(payload, small          ? input_.byte()
+                 : which >= 192 ? static_cast<uint32_t>(input_.number(4))
+                                : 1U << 15U);
   if (type.starts_with("direct")) {
     const uint8_t host = input_.byte();
     payload += string_of(host < 200 ? std::string(kHosts[host % kHosts.size()]) : text(300));

@@ -51,6 +51,20 @@ print(len(channels), refused)
 """, "128 872\n")
         self.assertEqual(self.news(REFUSED), ["user root: more than 128 channels"])
 
+    def test_a_channel_whose_packets_have_no_room_for_anything_is_refused(self):
+        run_paramiko(self, self.agent, """
+transport._sanitize_packet_size = lambda size: size
+def what_comes(size):
+    try:
+        channel = transport.open_session(max_packet_size=size, timeout=30)
+    except paramiko.ChannelException as refusal:
+        return refusal.code
+    channel.settimeout(30)
+    channel.exec_command('printf yes')
+    return channel.recv(100).decode()
+print(*(what_comes(size) for size in (0, 9, 10, 255, 256)))
+""", "1 1 1 1 yes\n")
+
     def test_an_oversized_packet_ends_the_login_with_a_reason(self):
         run_paramiko(self, self.agent, """
 import struct
