@@ -83,7 +83,7 @@ class HeldLine:
 
     def __init__(self, test, agent):
         self.held = {"up": False, "down": False}  # to the login; from it
-        self.waiting = bytearray()  # for the login
+        self.waiting, self.ended = bytearray(), False  # for the login
         self.changed = threading.Condition()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -97,16 +97,21 @@ class HeldLine:
         self.client, _ = self.listener.accept()
         in_thread(self.down)
         in_thread(self.up)
-        while data := self.client.recv(65536):
+        while not self.ended:
+            data = self.client.recv(65536)
             with self.changed:
                 self.waiting += data
+                self.ended = not data
                 self.changed.notify_all()
 
     def up(self):
         while True:
             with self.changed:
-                self.changed.wait_for(lambda: self.waiting and not self.held["up"])
+                self.changed.wait_for(lambda: (self.waiting or self.ended) and not self.held["up"])
                 data = bytes(self.waiting)
+            if not data:
+                self.end.shutdown(socket.SHUT_WR)
+                return
             self.end.sendall(data)
             with self.changed:
                 del self.waiting[:len(data)]

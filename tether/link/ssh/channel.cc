@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tether/supervisor/clock.h"
+
 namespace tether {
 
 SshChannel::SshChannel(ssh_channel channel) : channel_(channel) {
@@ -16,8 +18,12 @@ SshChannel::SshChannel(ssh_channel channel) : channel_(channel) {
 // The library sends no close behind an end that it could not send at once: so the end goes first.
 SshChannel::~SshChannel() {
   ssh_remove_channel_callbacks(channel_, &callbacks_);
-  if (ssh_is_connected(ssh_channel_get_session(channel_)) != 0) finish();
+  finish();
   ssh_channel_free(channel_);
+}
+
+bool SshChannel::is_connected() const {
+  return ssh_is_connected(ssh_channel_get_session(channel_)) != 0;
 }
 
 int SshChannel::on_data(ssh_session, ssh_channel, void* data, uint32_t size, int is_stderr,
@@ -38,10 +44,11 @@ void SshChannel::on_eof(ssh_session, ssh_channel, void* self) {
 void SshChannel::on_close(ssh_session, ssh_channel, void* self) {
   auto& channel = *static_cast<SshChannel*>(self);
   channel.closed_ = true;
-  if (channel.over_) return;
-  channel.over_ = true;
-  channel.hang_up();
+  channel.eof_ = true;
+  channel.deadline_ = now_ms() + kDrainMs;
 }
+
+void SshChannel::drain_for(uint64_t ms) { deadline_ = std::min(deadline_, now_ms() + ms); }
 
 void SshChannel::take_input() {
   while (held_back_ && wants_input() > 0) {
@@ -62,10 +69,15 @@ void SshChannel::take_input() {
 void SshChannel::pump() {
   if (!over_) take_input();
   if (!over_) work();
+  if (drains() && (delivered() || now_ms() >= deadline_)) {
+    over_ = true;
+    hang_up();
+  }
   if (over_) release();
 }
 
 size_t SshChannel::write(std::string_view bytes, bool to_stderr) {
+  if (closed_) return bytes.size();
   const size_t room = ssh_channel_window_size(channel_);
   const auto size = static_cast<uint32_t>(std::min(bytes.size(), room));
   if (size == 0) return 0;
@@ -77,14 +89,14 @@ size_t SshChannel::write(std::string_view bytes, bool to_stderr) {
 void SshChannel::finish() {
   if (finished_) return;
   finished_ = true;
-  ssh_channel_send_eof(channel_);
+  if (is_connected()) ssh_channel_send_eof(channel_);
 }
 
 void SshChannel::close() {
   if (over_) return;
   finish();
   over_ = true;
-  ssh_channel_close(channel_);
+  if (is_connected()) ssh_channel_close(channel_);
 }
 
 }  // namespace tether

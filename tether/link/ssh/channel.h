@@ -12,11 +12,15 @@
 namespace tether {
 
 // Owns the library's channel. What its client sends is taken while there is room for it, what does
-// not fit stays with the library, and so closes the client's window.
+// not fit stays with the library, and so closes the client's window. When the client closes it, what
+// it has sent before goes where it was sent to, and the end of it, while somebody takes it; what
+// comes from there is dropped. Then, or after kDrainMs, it hangs up.
 class SshChannel {
  public:
   static constexpr size_t kMaxHeld = 256 * 1024;          // bytes, in each direction
   static constexpr size_t kMaxUntaken = 4 * 1024 * 1024;  // the library's window is below 2 MB
+
+  static constexpr uint64_t kDrainMs = 10000;
 
   explicit SshChannel(ssh_channel channel);
   virtual ~SshChannel();
@@ -29,12 +33,16 @@ class SshChannel {
   virtual pollfd waits() const = 0;
   // Something of what it waits for has come, since it was asked what that is.
   void wake() { woken_ = true; }
-  // The client has gone, without an end that was agreed on.
+  // The client has gone, without an end that was agreed on: its last words have been delivered.
   virtual void hang_up() {}
   // Nothing is left to be done but to wait for the client's word.
   bool over() const { return over_; }
   // The client has closed it too: nothing of it is left. Until then it counts.
   bool gone() const { return over_ && closed_; }
+  // The client has closed it, and what it sent before is not delivered yet: there is something to do
+  // at deadline() (now_ms()) at the latest.
+  bool drains() const { return closed_ && !over_; }
+  uint64_t deadline() const { return deadline_; }
   // The client sent more than its window had room for.
   bool floods() const { return floods_; }
   bool is(ssh_channel channel) const { return channel == channel_; }
@@ -48,10 +56,15 @@ class SshChannel {
   virtual void on_input(std::string_view bytes) = 0;
   virtual size_t wants_input() const = 0;
   virtual void on_input_end() = 0;
+  // Of one that drains: the input and its end have come to whoever they were for.
+  virtual bool delivered() = 0;
   virtual void work() = 0;
   // It is over: what is behind it is let go.
   virtual void release() = 0;
-  // How many of the bytes the client took.
+  bool closed() const { return closed_; }
+  // It drains no longer than that.
+  void drain_for(uint64_t ms);
+  // How many of the bytes the client took: all that nobody waits for any more.
   size_t write(std::string_view bytes, bool to_stderr = false);
   // Nothing more is sent: half-close, or the channel's end.
   void finish();
@@ -62,6 +75,7 @@ class SshChannel {
   ssh_channel_callbacks callbacks() { return &callbacks_; }
 
  private:
+  bool is_connected() const;
   void take_input();
   static int on_data(ssh_session, ssh_channel, void* data, uint32_t size, int is_stderr,
                      void* self);
@@ -77,6 +91,7 @@ class SshChannel {
   bool finished_ = false;
   bool over_ = false;
   bool closed_ = false;  // by the client
+  uint64_t deadline_ = 0;
   bool floods_ = false;
 };
 

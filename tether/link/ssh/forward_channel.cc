@@ -28,4 +28,11 @@ void ForwardChannel::work() {
   if (input_closed_) close();
 }
 
+// What came and was not read would have the kernel reset the connection, and throw away what was sent.
+void ForwardChannel::release() {
+  std::string_view unread;
+  if (socket_) (void)receive_some(socket_.get(), unread);
+  socket_.reset();
+}
+
 }  // namespace tether

@@ -17,6 +17,7 @@ class ForwardChannel : public SshChannel {
 
  protected:
   void work() override;
+  bool delivered() override { return input_closed_; }
   // Before it works: what it is one with, and how much of that waits for the client at most.
   void use(common::UniqueFd socket, size_t most_output) {
     socket_ = std::move(socket);
@@ -29,7 +30,7 @@ class ForwardChannel : public SshChannel {
     return input_.size() < kMaxHeld ? kMaxHeld - input_.size() : 0;
   }
   void on_input_end() override { input_ended_ = true; }
-  void release() override { socket_.reset(); }
+  void release() override;
 
   common::UniqueFd socket_;
   size_t most_output_ = kMaxHeld;

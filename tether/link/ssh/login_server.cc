@@ -120,16 +120,15 @@ void LoginServer::run(int connection) {
   ssh_event_add_session(event_, session_);
   ssh_set_counters(session_, nullptr, &packets_);
   while (turn(connection)) continue;
+  const std::string why = ssh_get_error(session_);
+  const bool fatal = ssh_get_error_code(session_) == SSH_FATAL;
   hang_up();
   if (user_.empty()) {
     refuse(last_refusal_.empty() ? "the client left before it logged in" : last_refusal_);
   } else {
-    const std::string_view why = ssh_get_error(session_);
     const bool left =
         why.starts_with("Socket error") || why.starts_with("Received SSH_MSG_DISCONNECT");
-    if (ssh_get_error_code(session_) == SSH_FATAL && !left) {
-      complain(std::string(why));
-    }
+    if (fatal && !left) complain(why);
     services_.news(SshAsk::kEnded, user_);
   }
 }
@@ -146,20 +145,36 @@ bool LoginServer::wait(int connection) {
   waiting_.push_back({connection, wanted_of_client(), 0});
   waiting_.push_back({services_.fd(), services_.events(), 0});
   for (const auto& channel : channels_) {
-    if (!channel->over()) waiting_.push_back(channel->waits());
+    if (is_waited_for(*channel)) waiting_.push_back(channel->waits());
   }
   const size_t channels_end = waiting_.size();
   for (const auto& opening : openings_) waiting_.push_back(opening->waits());
-  const int patience = packets_.in_packets != seen_ ? 0 : -1;
-  if (::poll(waiting_.data(), waiting_.size(), patience) < 0) {
+  if (::poll(waiting_.data(), waiting_.size(), patience()) < 0) {
     for (pollfd& each : waiting_) each.revents = 0;
     return errno == EINTR;
   }
   size_t at = 2;
   for (const auto& channel : channels_) {
-    if (at < channels_end && !channel->over() && waiting_[at++].revents != 0) channel->wake();
+    if (at >= channels_end || !is_waited_for(*channel)) continue;
+    if (waiting_[at++].revents != 0) channel->wake();
   }
   return true;
+}
+
+bool LoginServer::is_waited_for(const SshChannel& channel) const {
+  return closing_ ? channel.drains() : !channel.over();
+}
+
+// In ms, as poll() has it.
+int LoginServer::patience() const {
+  if (!closing_ && packets_.in_packets != seen_) return 0;
+  uint64_t first = UINT64_MAX;
+  for (const auto& channel : channels_) {
+    if (channel->drains()) first = std::min(first, channel->deadline());
+  }
+  const uint64_t now = now_ms();
+  if (first == UINT64_MAX) return -1;
+  return first > now ? static_cast<int>(first - now) : 0;
 }
 
 // The library takes packets whenever it sends, so also while the channels have their turn. What
@@ -209,8 +224,16 @@ void LoginServer::sweep() {
 }
 
 void LoginServer::hang_up() {
+  closing_ = true;
+  openings_.clear();
   for (const auto& channel : channels_) {
-    if (!channel->over()) channel->hang_up();
+    if (!channel->over() && !channel->drains()) channel->hang_up();
+  }
+  while (services_.pump()) {
+    for (size_t i = 0; i < channels_.size(); ++i) {
+      if (channels_[i]->drains()) channels_[i]->pump();
+    }
+    if (patience() < 0 || !wait(-1)) break;
   }
   const uint64_t deadline = now_ms() + kLastWordsMs;
   while (services_.pump() && (services_.events() & POLLOUT) != 0 && now_ms() < deadline) {

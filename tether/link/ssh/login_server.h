@@ -31,7 +31,7 @@ class LoginServer {
   void set_link_key(SshKey key) { link_key_ = std::move(key); }
   // What can be done before there is a client, of run(), which also says should it fail.
   void prepare(int connection);
-  // `connection` becomes the library's.
+  // `connection` becomes the library's. Channels that were closed before the client went drain.
   void run(int connection);
 
  private:
@@ -41,6 +41,8 @@ class LoginServer {
   bool exchange_keys(int connection);
   bool turn(int connection);
   bool wait(int connection);
+  int patience() const;
+  bool is_waited_for(const SshChannel& channel) const;
   short wanted_of_client() const;
   int authenticate(const char* user, ssh_key key, int signature);
   bool is_authorized(ssh_key key) const;
@@ -71,7 +73,7 @@ class LoginServer {
   std::string last_refusal_;
   int attempts_ = 0;
   bool complained_ = false;
-  bool closing_ = false;  // no channel is opened any more
+  bool closing_ = false;  // no channel is opened any more, and those that drain are the last
   std::vector<std::unique_ptr<SshChannel>> channels_;
   std::vector<std::unique_ptr<ForwardOpening>> openings_;
   std::vector<pollfd> waiting_;  // of a turn: the client, the services, the channels, the openings

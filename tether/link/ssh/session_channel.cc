@@ -15,6 +15,8 @@ namespace {
 constexpr size_t kMaxVariables = 64;
 constexpr size_t kMaxVariable = 4096;
 constexpr size_t kMaxCommand = 128 * 1024;
+// For whoever has been given all input, to do with it what he was to, before he is hung up on.
+constexpr uint64_t kEndMs = 5000;
 
 bool may_set(std::string_view name) {
   static constexpr std::array<std::string_view, 5> kNames = {"LANG", "LANGUAGE", "TZ", "COLORTERM",
@@ -93,7 +95,7 @@ void SessionChannel::refuse_link() {
 }
 
 bool SessionChannel::start(::tether::v1::Login::Kind kind, const char* command) {
-  if (started_ || (command != nullptr && ::strlen(command) > kMaxCommand)) return false;
+  if (started_ || closed() || (command != nullptr && ::strlen(command) > kMaxCommand)) return false;
   started_ = true;
   SshServices::Request request;
   auto& exec = *request.mutable_exec();
@@ -126,8 +128,22 @@ void SessionChannel::work() {
   if (stdio_.over()) end();
 }
 
+// A terminal that is taken away waits for nobody.
+bool SessionChannel::delivered() {
+  if (!started_) return true;
+  if (!request_.empty() || !stdio_.input_taken()) return false;
+  if (tty_ || !stdio_.had_input()) return true;
+  drain_for(kEndMs);
+  return false;
+}
+
 void SessionChannel::end() {
-  const protocol::StdioExit& exit = stdio_.exit();
+  if (!closed()) tell_exit(stdio_.exit());
+  stdio_.acknowledge_exit();
+  close();
+}
+
+void SessionChannel::tell_exit(const protocol::StdioExit& exit) {
   if (exit.stage != 0 && !exit.object.empty()) {
     const std::string stage(protocol::stage_name(static_cast<protocol::Stage>(exit.stage)));
     const std::string why = ::strerrordesc_np(static_cast<int>(exit.errno_value));
@@ -141,8 +157,6 @@ void SessionChannel::end() {
   } else {
     ssh_channel_request_send_exit_status(channel(), static_cast<int>(exit.exit_code));
   }
-  stdio_.acknowledge_exit();
-  close();
 }
 
 void SessionChannel::resize(int columns, int rows) {

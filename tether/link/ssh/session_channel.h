@@ -26,12 +26,14 @@ class SessionChannel : public SshChannel {
   size_t wants_input() const override { return stdio_.wants_input(); }
   void on_input_end() override { stdio_.on_input_end(); }
   void work() override;
+  bool delivered() override;
   void release() override { stdio_.release(); }
 
   bool start(::tether::v1::Login::Kind kind, const char* command);
   void refuse_link();
   void on_started(const ::tether::v1::Reply& reply);
   void end();
+  void tell_exit(const protocol::StdioExit& exit);
   void resize(int columns, int rows);
   void signal(int number);
   static SessionChannel& of(void* self) { return *static_cast<SessionChannel*>(self); }

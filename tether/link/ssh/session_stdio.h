@@ -43,6 +43,11 @@ class SessionStdio {
   size_t wants_input() const;
   void on_input(std::string_view bytes) { input_ += bytes; }  // at most so many
   void on_input_end() { input_ended_ = true; }
+  bool had_input() const { return input_sent_ > 0; }
+  // All of it has come to the session, and its end has been told.
+  bool input_taken() const {
+    return exited_ || (input_closed_ && held_.empty() && to_agent_.empty());
+  }
 
   // What to wait for; fd -1: nothing.
   pollfd waits() const;

@@ -16,6 +16,7 @@ class SubsystemChannel : public ForwardChannel {
  private:
   bool is_typed() const override { return true; }  // in some session of it, perhaps
   void work() override;
+  bool delivered() override { return !started_ || ForwardChannel::delivered(); }
   bool start(const char* name);
   void refuse(const char* what);
   static SubsystemChannel& of(void* self) { return *static_cast<SubsystemChannel*>(self); }
