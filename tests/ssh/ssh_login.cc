@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <string_view>
 
 #include "common/io.h"
@@ -30,7 +31,11 @@ int serve(int connection, int requests, const std::string& secrets_file) {
                              tether::parse_authorized_keys(secrets.ssh_authorized_keys()));
   auto link_keys = tether::parse_authorized_keys(secrets.ssh_link_key());
   if (!link_keys.empty()) server.set_link_key(std::move(link_keys.front()));
-  server.run(connection);
+  try {
+    server.run(connection);
+  } catch (const std::exception& escaped) {
+    services.news(tether::SshAsk::kRefused, escaped.what());
+  }
   return 0;
 }
 

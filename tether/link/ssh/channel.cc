@@ -33,7 +33,6 @@ int SshChannel::on_data(ssh_session, ssh_channel, void* data, uint32_t size, int
   const size_t taken = std::min<size_t>(size, channel.wants_input());
   channel.on_input({static_cast<const char*>(data), taken});
   if (taken < size) channel.held_back_ = true;
-  if (size > kMaxUntaken) channel.floods_ = true;
   return static_cast<int>(taken);
 }
 
@@ -66,7 +65,9 @@ void SshChannel::take_input() {
   on_input_end();
 }
 
-void SshChannel::pump() {
+void SshChannel::pump(size_t channels) {
+  wants_line_ = false;
+  most_held_ = std::min(kMaxHeld, kMaxHeldOfLogin / std::max<size_t>(channels, 1));
   if (!over_) take_input();
   if (!over_) work();
   if (drains() && (delivered() || now_ms() >= deadline_)) {
@@ -78,12 +79,22 @@ void SshChannel::pump() {
 
 size_t SshChannel::write(std::string_view bytes, bool to_stderr) {
   if (closed_) return bytes.size();
-  const size_t room = ssh_channel_window_size(channel_);
-  const auto size = static_cast<uint32_t>(std::min(bytes.size(), room));
-  if (size == 0) return 0;
-  const int n = to_stderr ? ssh_channel_write_stderr(channel_, bytes.data(), size)
-                          : ssh_channel_write(channel_, bytes.data(), size);
-  return n > 0 ? static_cast<size_t>(n) : 0;
+  size_t taken = 0;
+  while (taken < bytes.size()) {
+    if ((ssh_get_status(ssh_channel_get_session(channel_)) & SSH_WRITE_PENDING) != 0) {
+      wants_line_ = true;
+      break;
+    }
+    const std::string_view piece = bytes.substr(taken, kMaxHeld);
+    const auto size =
+        std::min(static_cast<uint32_t>(piece.size()), ssh_channel_window_size(channel_));
+    if (size == 0) break;
+    const int n = to_stderr ? ssh_channel_write_stderr(channel_, piece.data(), size)
+                            : ssh_channel_write(channel_, piece.data(), size);
+    if (n <= 0) break;
+    taken += static_cast<size_t>(n);
+  }
+  return taken;
 }
 
 void SshChannel::finish() {

@@ -9,16 +9,19 @@
 #include <string_view>
 #include <utility>
 
+#include "tether/link/ssh/ssh_role.h"
+
 namespace tether {
 
 // Owns the library's channel. What its client sends is taken while there is room for it, what does
-// not fit stays with the library, and so closes the client's window. When the client closes it, what
-// it has sent before goes where it was sent to, and the end of it, while somebody takes it; what
-// comes from there is dropped. Then, or after kDrainMs, it hangs up.
+// not fit stays with the library, and so closes the client's window. When the client closes it,
+// what it has sent before goes where it was sent to, and the end of it, while somebody takes it;
+// what comes from there is dropped. Then, or after kDrainMs, it hangs up.
 class SshChannel {
  public:
-  static constexpr size_t kMaxHeld = 256 * 1024;          // bytes, in each direction
-  static constexpr size_t kMaxUntaken = 4 * 1024 * 1024;  // the library's window is below 2 MB
+  // Bytes, in each direction; of a login with many channels each has its part of kMaxHeldOfLogin.
+  static constexpr size_t kMaxHeld = 256 * 1024;
+  static constexpr size_t kMaxHeldOfLogin = 4 * 1024 * 1024;
 
   static constexpr uint64_t kDrainMs = 10000;
 
@@ -27,8 +30,9 @@ class SshChannel {
   SshChannel(const SshChannel&) = delete;
   SshChannel& operator=(const SshChannel&) = delete;
 
-  // Does what can be done now. The library may take packets meanwhile, for any of the channels.
-  void pump();
+  // Does what can be done now; `channels`: of the login. The library may take packets meanwhile,
+  // for any of them.
+  void pump(size_t channels);
   // What to wait for beside the client; fd -1: nothing. Asked of one that is not over.
   virtual pollfd waits() const = 0;
   // Something of what it waits for has come, since it was asked what that is.
@@ -39,12 +43,12 @@ class SshChannel {
   bool over() const { return over_; }
   // The client has closed it too: nothing of it is left. Until then it counts.
   bool gone() const { return over_ && closed_; }
-  // The client has closed it, and what it sent before is not delivered yet: there is something to do
-  // at deadline() (now_ms()) at the latest.
+  // The client has closed it, and what it sent before is not delivered yet: there is something to
+  // do at deadline() (now_ms()) at the latest.
   bool drains() const { return closed_ && !over_; }
   uint64_t deadline() const { return deadline_; }
-  // The client sent more than its window had room for.
-  bool floods() const { return floods_; }
+  // Its client's line was full when it had something to say.
+  bool wants_line() const { return wants_line_; }
   bool is(ssh_channel channel) const { return channel == channel_; }
   // Of a terminal's line (RFC 4335). False: there is none.
   virtual bool on_break() { return false; }
@@ -64,7 +68,10 @@ class SshChannel {
   bool closed() const { return closed_; }
   // It drains no longer than that.
   void drain_for(uint64_t ms);
-  // How many of the bytes the client took: all that nobody waits for any more.
+  // How much is held at most in a direction, now.
+  size_t most_held() const { return most_held_; }
+  // How many of the bytes were taken for the client: none while its line is full, since the library
+  // would hold them; all of what nobody waits for any more.
   size_t write(std::string_view bytes, bool to_stderr = false);
   // Nothing more is sent: half-close, or the channel's end.
   void finish();
@@ -83,6 +90,7 @@ class SshChannel {
   static void on_close(ssh_session, ssh_channel, void* self);
 
   ssh_channel channel_;
+  size_t most_held_ = kMaxHeldOfLogin / kSshMaxChannels;
   ssh_channel_callbacks_struct callbacks_{};
   bool woken_ = false;
   bool held_back_ = false;  // the library has bytes that there was no room for
@@ -91,8 +99,8 @@ class SshChannel {
   bool finished_ = false;
   bool over_ = false;
   bool closed_ = false;  // by the client
+  bool wants_line_ = false;
   uint64_t deadline_ = 0;
-  bool floods_ = false;
 };
 
 }  // namespace tether

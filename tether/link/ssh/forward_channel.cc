@@ -7,8 +7,8 @@
 namespace tether {
 
 pollfd ForwardChannel::waits() const {
-  const bool room = output_.size() < most_output_ && !output_ended_;
-  const short events = static_cast<short>((room ? POLLIN : 0) | (input_.empty() ? 0 : POLLOUT));
+  const short events =
+      static_cast<short>((has_room() ? POLLIN : 0) | (input_.empty() ? 0 : POLLOUT));
   // Without either, only a hang-up would come, again and again.
   return {events == 0 ? -1 : socket_.get(), events, 0};
 }
@@ -19,8 +19,10 @@ void ForwardChannel::work() {
     input_closed_ = true;
     ::shutdown(socket_.get(), SHUT_WR);
   }
-  if (output_.size() < most_output_ && !output_ended_ && woken()) {
-    output_ended_ = !receive_some(socket_.get(), output_);
+  if (has_room() && woken()) {
+    std::string_view bytes;
+    output_ended_ = !receive_some(socket_.get(), bytes, most_held());
+    output_ += bytes;
   }
   output_.erase(0, write(output_));
   if (!output_ended_ || !output_.empty()) return;
@@ -28,7 +30,8 @@ void ForwardChannel::work() {
   if (input_closed_) close();
 }
 
-// What came and was not read would have the kernel reset the connection, and throw away what was sent.
+// What came and was not read would have the kernel reset the connection, and throw away what was
+// sent.
 void ForwardChannel::release() {
   std::string_view unread;
   if (socket_) (void)receive_some(socket_.get(), unread);

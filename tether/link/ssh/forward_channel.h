@@ -2,6 +2,7 @@
 // forward_opening.h.
 #pragma once
 
+#include <algorithm>
 #include <string>
 
 #include "common/unique_fd.h"
@@ -25,9 +26,12 @@ class ForwardChannel : public SshChannel {
   }
 
  private:
+  bool has_room() const {
+    return output_.size() < std::min(most_output_, most_held()) && !output_ended_;
+  }
   void on_input(std::string_view bytes) override { input_ += bytes; }
   size_t wants_input() const override {
-    return input_.size() < kMaxHeld ? kMaxHeld - input_.size() : 0;
+    return input_.size() < most_held() ? most_held() - input_.size() : 0;
   }
   void on_input_end() override { input_ended_ = true; }
   void release() override;

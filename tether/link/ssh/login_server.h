@@ -44,6 +44,7 @@ class LoginServer {
   int patience() const;
   bool is_waited_for(const SshChannel& channel) const;
   short wanted_of_client() const;
+  bool is_line_full() const;
   int authenticate(const char* user, ssh_key key, int signature);
   bool is_authorized(ssh_key key) const;
   bool is_link_key(ssh_key key) const;
@@ -56,6 +57,7 @@ class LoginServer {
   ssh_channel open_session();
   int on_message(ssh_message message);
   void hang_up();
+  void pump_channels();
   void sweep();
   void gather();
 
@@ -75,6 +77,7 @@ class LoginServer {
   bool complained_ = false;
   bool closing_ = false;  // no channel is opened any more, and those that drain are the last
   std::vector<std::unique_ptr<SshChannel>> channels_;
+  size_t first_ = 0;  // of them, whose turn it is first
   std::vector<std::unique_ptr<ForwardOpening>> openings_;
   std::vector<pollfd> waiting_;  // of a turn: the client, the services, the channels, the openings
   ssh_counter_struct packets_{};

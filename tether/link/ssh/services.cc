@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "common/fd_message.h"
@@ -34,11 +35,11 @@ size_t take_varint(std::string_view bytes, size_t& value) {
 
 }  // namespace
 
-bool receive_some(int fd, std::string_view& bytes) {
+bool receive_some(int fd, std::string_view& bytes, size_t most) {
   // Of this process, which has one thread: most calls find little or nothing, and none may pay for
   // the room.
   static std::array<char, kPiece> piece;
-  const ssize_t n = ::recv(fd, piece.data(), piece.size(), MSG_DONTWAIT);
+  const ssize_t n = ::recv(fd, piece.data(), std::min(piece.size(), most), MSG_DONTWAIT);
   bytes = {piece.data(), n > 0 ? static_cast<size_t>(n) : 0};
   return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }

@@ -60,8 +60,8 @@ class SshServices {
 
 // From a non-blocking socket, at the end of `bytes`. False: it has ended.
 bool receive_some(int fd, std::string& bytes);
-// The same, where it lies until the next call of either.
-bool receive_some(int fd, std::string_view& bytes);
+// The same, where it lies until the next call of either; `most` of them.
+bool receive_some(int fd, std::string_view& bytes, size_t most = SIZE_MAX);
 // Takes what was sent out of `bytes`. False: the other end has gone.
 bool send_some(int fd, std::string& bytes);
 

@@ -123,9 +123,13 @@ void SessionChannel::on_started(const ::tether::v1::Reply& reply) {
 }
 
 void SessionChannel::work() {
+  stdio_.set_most_held(most_held());
   stdio_.deliver();
   stdio_.pump(stdio_.has_room() && woken());
-  if (stdio_.over()) end();
+  if (!stdio_.over()) return;
+  if (!std::exchange(ended_, true)) last_words_ = why_not_started();
+  last_words_.erase(0, write(last_words_, true));
+  if (last_words_.empty()) end();
 }
 
 // A terminal that is taken away waits for nobody.
@@ -143,14 +147,15 @@ void SessionChannel::end() {
   close();
 }
 
+std::string SessionChannel::why_not_started() const {
+  const protocol::StdioExit& exit = stdio_.exit();
+  if (exit.stage == 0 || exit.object.empty()) return {};
+  const std::string stage(protocol::stage_name(static_cast<protocol::Stage>(exit.stage)));
+  const std::string why = ::strerrordesc_np(static_cast<int>(exit.errno_value));
+  return "tether: " + stage + ": " + common::escape(exit.object) + ": " + why + "\r\n";
+}
+
 void SessionChannel::tell_exit(const protocol::StdioExit& exit) {
-  if (exit.stage != 0 && !exit.object.empty()) {
-    const std::string stage(protocol::stage_name(static_cast<protocol::Stage>(exit.stage)));
-    const std::string why = ::strerrordesc_np(static_cast<int>(exit.errno_value));
-    const std::string line =
-        "tether: " + stage + ": " + common::escape(exit.object) + ": " + why + "\r\n";
-    write(line, true);
-  }
   const char* name = exit.signal != 0 ? ::sigabbrev_np(static_cast<int>(exit.signal)) : nullptr;
   if (name != nullptr) {
     ssh_channel_request_send_exit_signal(channel(), name, 0, "", "");

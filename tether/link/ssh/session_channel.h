@@ -32,6 +32,7 @@ class SessionChannel : public SshChannel {
   bool start(::tether::v1::Login::Kind kind, const char* command);
   void refuse_link();
   void on_started(const ::tether::v1::Reply& reply);
+  std::string why_not_started() const;
   void end();
   void tell_exit(const protocol::StdioExit& exit);
   void resize(int columns, int rows);
@@ -44,9 +45,11 @@ class SessionChannel : public SshChannel {
   SessionStdio stdio_;
   bool started_ = false;
   bool tty_ = false;
+  bool ended_ = false;
   uint16_t rows_ = 0, columns_ = 0;
   std::map<std::string, std::string> env_;
-  std::string request_;  // that is waited for
+  std::string request_;     // that is waited for
+  std::string last_words_;  // that the client has not taken
 };
 
 }  // namespace tether

@@ -60,11 +60,11 @@ void SessionStdio::on_lost() {
 }
 
 size_t SessionStdio::wants_input() const {
-  return input_.size() < kMaxHeld ? kMaxHeld - input_.size() : 0;
+  return input_.size() < most_held_ ? most_held_ - input_.size() : 0;
 }
 
 bool SessionStdio::has_room() const {
-  return outputs_[0].bytes.size() + outputs_[1].bytes.size() < kMaxHeld;
+  return outputs_[0].bytes.size() + outputs_[1].bytes.size() < most_held_;
 }
 
 pollfd SessionStdio::waits() const {
@@ -84,7 +84,7 @@ void SessionStdio::pump(bool readable) {
 
 bool SessionStdio::take_frames() {
   std::string_view bytes;
-  const bool open = receive_some(agent_.get(), bytes);
+  const bool open = receive_some(agent_.get(), bytes, most_held_);
   reader_.feed(bytes);
   while (const auto frame = reader_.next()) {
     if (of_exec_ && frame->header.type == StdioType::kError) return false;
@@ -158,7 +158,7 @@ void SessionStdio::send_input() {
     protocol::append_frame(to_agent_, StdioType::kData, Stream::kStdin, input_sent_, piece);
     input_sent_ += piece.size();
   }
-  const size_t most = window_ - 1;
+  const size_t most = std::min(window_ - 1, most_held_);
   if (!input_.empty() && held_.size() < most) {
     const size_t size = std::min({input_.size(), most - held_.size(), protocol::kStdioMaxPayload});
     const std::string_view piece = std::string_view(input_).substr(0, size);

@@ -21,7 +21,8 @@ namespace tether {
 
 class SessionStdio {
  public:
-  static constexpr size_t kMaxHeld = 256 * 1024;  // bytes, in each direction
+  // Bytes, in each direction, unless set_most_held() says another number.
+  static constexpr size_t kMaxHeld = 256 * 1024;
   // The next bytes of stdout (0) or stderr (1); gives how many of them were taken.
   using Take = std::function<size_t(size_t stream, std::string_view bytes)>;
 
@@ -38,6 +39,7 @@ class SessionStdio {
   void fail(std::string_view text);
   uint32_t session() const { return session_; }  // 0: not known yet
 
+  void set_most_held(size_t bytes) { most_held_ = bytes; }
   // 0: of no interest.
   void resize(uint16_t rows, uint16_t columns);
   size_t wants_input() const;
@@ -81,6 +83,7 @@ class SessionStdio {
   Take take_;
   uint32_t session_ = 0;
   uint16_t rows_ = 0, columns_ = 0;
+  size_t most_held_ = kMaxHeld;
   common::UniqueFd agent_;
   int lost_ = 0;           // connections in a row that brought nothing
   bool of_exec_ = false;   // the connection was asked for before the session was known

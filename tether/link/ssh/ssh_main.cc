@@ -7,11 +7,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <exception>
 
 #include "common/io.h"
 #include "protocol/config.h"
+#include "protocol/stdio.h"
 #include "tether/link/ssh/entropy.h"
 #include "tether/link/ssh/login_server.h"
 #include "tether/link/ssh/ssh_role.h"
@@ -22,6 +24,23 @@ namespace {
 
 constexpr unsigned kLoginSeconds = 30;
 constexpr size_t kMaxSecrets = 1U << 20U;
+constexpr rlim_t kMaxMemory = rlim_t{256} << 20U;
+
+// What a login holds at the worst: each channel was filled when there were none but those before
+// it.
+constexpr size_t most_held() {
+  size_t bytes = 0;
+  for (size_t count = 1; count <= kSshMaxChannels; ++count) {
+    // Of the library: its window and half as much, in a buffer of up to twice the size.
+    bytes += 3 * std::min<size_t>(1280000, 4194304 / count);
+    // In strings of up to twice the size: input, the same on its way to the session, output, and
+    // what was read beside that. What the session has not acknowledged is in a ring.
+    const size_t held = std::min(SshChannel::kMaxHeld, SshChannel::kMaxHeldOfLogin / count);
+    bytes += 2 * (held + held + held + held) + protocol::kWideStdinWindow;
+  }
+  return bytes;
+}
+static_assert(most_held() < kMaxMemory / 5 * 4);
 constexpr const char* kEmpty = "/run/empty";
 constexpr uid_t kFirstUser = 0x70000000;  // of a range that no image uses, one for each pid
 
@@ -43,7 +62,7 @@ common::Status confine() {
   if (::chroot(kEmpty) != 0 || ::chdir("/") != 0) return common::errno_error("chroot", kEmpty);
   const bool limited = limit(RLIMIT_NOFILE, 2 * kSshMaxChannels + 64) && limit(RLIMIT_NPROC, 0) &&
                        limit(RLIMIT_CORE, 0) && limit(RLIMIT_FSIZE, 0) &&
-                       limit(RLIMIT_AS, rlim_t{256} << 20U);
+                       limit(RLIMIT_AS, kMaxMemory);
   if (!limited) return common::errno_error("limit", "ssh");
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return common::errno_error("no_new_privs");
   if (const int failed = limit_bounding_set(0); failed != 0) {
