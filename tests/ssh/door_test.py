@@ -38,6 +38,34 @@ class DoorTest(LoginTest):
         wait_until(self, "a reason", lambda: any("is not authorized" in text
                                                  for text in self.news(REFUSED)))
 
+    def test_a_key_of_a_kind_that_is_not_known_is_refused_and_the_next_one_taken(self):
+        run_paramiko(self, self.agent, """
+transport = paramiko.Transport(socket.create_connection(('127.0.0.1', transport.getpeername()[1])))
+transport.auth_timeout = 30
+transport.start_client()
+for attempt in range(5):
+    try:
+        transport.auth_publickey('root', paramiko.DSSKey.generate(1024))
+    except paramiko.AuthenticationException as refusal:
+        print(type(refusal).__name__)
+transport.auth_publickey('root', own_key)
+print(transport.is_authenticated())
+""", "AuthenticationException\n" * 5 + "True\n")
+
+    def test_a_wrong_signature_is_refused_and_told(self):
+        run_paramiko(self, self.agent, """
+transport = paramiko.Transport(socket.create_connection(('127.0.0.1', transport.getpeername()[1])))
+transport.auth_timeout = 30
+transport.start_client()
+sign = own_key.sign_ssh_data
+own_key.sign_ssh_data = lambda data, algorithm: sign(data + b'x', algorithm)
+try:
+    transport.auth_publickey('root', own_key)
+except paramiko.AuthenticationException as refusal:
+    print(type(refusal).__name__)
+""", "AuthenticationException\n")
+        wait_until(self, "a reason", lambda: "user root: bad signature" in self.news(REFUSED))
+
     def test_more_channels_than_there_may_be_are_refused_with_one_event(self):
         run_paramiko(self, self.agent, """
 channels = []

@@ -147,7 +147,8 @@ def paramiko_script(agent, script, user="root", key=None, port=None):
 import logging, os, paramiko, signal, socket
 logging.getLogger('paramiko').addHandler(logging.NullHandler())
 transport = paramiko.Transport(socket.create_connection(('127.0.0.1', {port or agent.port})))
-transport.connect(username={user!r}, pkey=paramiko.Ed25519Key.from_private_key_file({key or agent.key!r}))
+own_key = paramiko.Ed25519Key.from_private_key_file({key or agent.key!r})
+transport.connect(username={user!r}, pkey=own_key)
 
 def message(number, *parts):
     made = paramiko.Message()
