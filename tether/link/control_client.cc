@@ -69,9 +69,14 @@ void ControlClient::take_requests() {
   consumed_ = 0;
 }
 
+// Whoever has taken a login over asks for whatever he likes: an exec of a login's kind is what a
+// login makes of one, with nothing beside it that has more than the container.
 bool ControlClient::may_ask(const ControlServer::Request& request) const {
-  if (!login_ || request.exec().has_login()) return true;
-  return request.has_signal() && login_->ids.contains(request.signal().session());
+  if (!login_) return true;
+  if (request.has_signal()) return login_->ids.contains(request.signal().session());
+  const auto& exec = request.exec();
+  return exec.has_login() && !exec.has_archive() && !exec.debug_shell() && !exec.privileged() &&
+         !exec.detach();
 }
 
 // Before the reply goes: whoever waits for the session has it when the login hears of it.

@@ -85,6 +85,26 @@ TEST_F(ExecRequestTest, ALoginAsksForItsKindOfExecAndSignalsItsOwnSessionsAlone)
   EXPECT_TRUE(refused(signal('d', 7)));
 }
 
+TEST_F(ExecRequestTest, ALoginGetsNothingBesideIt) {
+  const auto own = std::make_shared<LoginSessions>();
+  ControlClient login(
+      server_, [] {}, own);
+  const auto errno_of = [&](char id, void (*more)(pb::Exec&)) {
+    auto shell = exec(id);
+    shell.mutable_exec()->mutable_login();
+    more(*shell.mutable_exec());
+    login.on_bytes(delimited(shell.SerializeAsString()));
+    const auto replies = cut(login.take_output());
+    return replies.empty() ? 0 : static_cast<int>(replies[0].reply().failure().errno_value());
+  };
+  EXPECT_EQ(errno_of('a', [](pb::Exec& exec) { exec.set_privileged(true); }), EPERM);
+  EXPECT_EQ(errno_of('b', [](pb::Exec& exec) { exec.set_debug_shell(true); }), EPERM);
+  EXPECT_EQ(errno_of('c', [](pb::Exec& exec) { exec.set_detach(true); }), EPERM);
+  EXPECT_EQ(errno_of('d', [](pb::Exec& exec) { exec.mutable_archive()->set_path("/"); }), EPERM);
+  EXPECT_TRUE(port_.take(LinkType::kLaunch).empty());
+  EXPECT_EQ(errno_of('e', [](pb::Exec&) {}), 0) << "the supervisor was asked";
+}
+
 TEST_F(ExecRequestTest, WhatALoginsExecsCameToIsKnownBeforeItsReplyGoes) {
   const auto own = std::make_shared<LoginSessions>();
   ControlClient login(

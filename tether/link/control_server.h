@@ -128,7 +128,8 @@ class ControlClient {
   static constexpr size_t kMaxWaiting = 64;  // requests of its own without a reply
 
   // `wake` is called when take_output() may have changed; it must not call back. With `login`:
-  // execs with a Login alone, and signals for these; anything else is refused with EPERM.
+  // execs with a Login and nothing beside it, and signals for these; anything else is refused with
+  // EPERM.
   ControlClient(ControlServer& server, std::function<void()> wake,
                 std::shared_ptr<LoginSessions> login = {});
   ~ControlClient();

@@ -23,6 +23,23 @@ common::Result<protocol::pb::LaunchSpec> make_archive_spec(const protocol::pb::E
   return spec;
 }
 
+// A login is the container's own users', with what its processes have.
+common::Status check_login(const protocol::pb::Exec& exec) {
+  const char* beside = nullptr;
+  if (exec.has_archive()) beside = "exec.archive";
+  if (exec.debug_shell()) beside = "exec.debug_shell";
+  if (exec.privileged()) beside = "exec.privileged";
+  if (exec.detach()) beside = "exec.detach";
+  if (beside != nullptr) {
+    return common::make_error(EINVAL, "request field", beside, "want none beside exec.login");
+  }
+  if (exec.session().argv_size() > 1) {
+    return common::make_error(EINVAL, "request field", "exec.session.argv",
+                              "want one command line at most for a login");
+  }
+  return {};
+}
+
 // What of the container's holds for each of its processes.
 void inherit(const protocol::pb::Session& primary, protocol::pb::Session& session) {
   *session.mutable_ulimits() = primary.ulimits();
@@ -61,6 +78,7 @@ common::Result<protocol::pb::LaunchSpec> make_exec_spec(const protocol::pb::Cont
   const auto& primary = config.primary();
   const auto& wanted = exec.session();
   protocol::pb::LaunchSpec spec;
+  if (exec.has_login()) RETURN_IF_ERROR(check_login(exec));
   if (exec.has_archive()) return make_archive_spec(exec);
   spec.set_debug_shell(exec.debug_shell());
   spec.set_hostname(config.hostname().empty() ? config.id().substr(0, 12) : config.hostname());
@@ -73,10 +91,6 @@ common::Result<protocol::pb::LaunchSpec> make_exec_spec(const protocol::pb::Cont
   ASSIGN_OR_RETURN(*spec.mutable_sandbox(), make_sandbox(config.sandbox(), exec));
   if (exec.has_login()) {
     *spec.mutable_login() = exec.login();
-    if (session.argv_size() > 1) {
-      return common::make_error(EINVAL, "request field", "exec.session.argv",
-                                "want one command line at most for a login");
-    }
   } else if (exec.debug_shell()) {
     if (session.argv_size() == 0) session.add_argv("sh");
   } else {

@@ -67,5 +67,25 @@ TEST(ExecSpec, OfADebugShellHasNoFilterAndTheContainersCapabilities) {
   EXPECT_EQ(spec->sandbox().capabilities(0), "CAP_CHOWN");
 }
 
+TEST(ExecSpec, OfALoginHasWhatTheContainerHasAndNothingBeside) {
+  Exec login;
+  login.mutable_login();
+  login.mutable_session()->set_user("root");
+  const auto spec = make_exec_spec(container(), login);
+  ASSERT_TRUE(spec.has_value());
+  EXPECT_EQ(spec->sandbox().filter(), "filterof");
+  EXPECT_EQ(spec->sandbox().capabilities(0), "CAP_CHOWN");
+  const auto object = [&](void (*more)(Exec&)) {
+    Exec exec = login;
+    more(exec);
+    const auto refused = make_exec_spec(container(), exec);
+    return refused.has_error() ? refused.error().object : "nothing";
+  };
+  EXPECT_EQ(object([](Exec& exec) { exec.set_privileged(true); }), "exec.privileged");
+  EXPECT_EQ(object([](Exec& exec) { exec.set_debug_shell(true); }), "exec.debug_shell");
+  EXPECT_EQ(object([](Exec& exec) { exec.set_detach(true); }), "exec.detach");
+  EXPECT_EQ(object([](Exec& exec) { exec.mutable_archive()->set_path("/"); }), "exec.archive");
+}
+
 }  // namespace
 }  // namespace tether
