@@ -31,6 +31,10 @@ class SshTest(SshMachineTest):
         self.assert_ended(by_vch, 0, b"/root root /bin/sh\n/root\n0\n", b"")
         # daemon's shell is /bin/false, which is what runs.
         self.assertEqual(vch("ssh", f"daemon@{self.container}", "id").returncode, 1)
+        for words in (("-l", "daemon"), ("-vo", "User=daemon"), ("-L", f"{self.scratch}/l:a:1", "-ldaemon")):
+            shown = vch("ssh", self.container, *words, "-G").stdout.splitlines()
+            self.assertIn(b"user daemon", shown, words)
+        self.assertIn(b"user root", vch("ssh", self.container, "-G", "id", "-l").stdout.splitlines())
         killed = self.run_program("ssh", "-v", self.host, "kill -SEGV $$")
         self.assertEqual(killed.returncode, 255)
         self.assertIn(b"rtype exit-signal", killed.stderr)

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "vch/cli/dial.h"
+#include "vch/cli/ssh_words.h"
 #include "vch/machine/machine.h"
 #include "vch/machine/program.h"
 #include "vch/machine/ssh_keys.h"
@@ -95,14 +96,16 @@ Status run_ssh(const Context& context, const std::vector<std::string>& words) {
   }
   ASSIGN_OR_RETURN(const std::string program, find_program("ssh"));
   ASSIGN_OR_RETURN(const Options options, ssh_options(context, true));
+  const std::vector<std::string> rest(words.begin() + 1, words.end());
+  const bool user_given = at != std::string::npos || names_user(rest);
   std::vector<std::string> argv = {program};
   for (const auto& [name, value] : options) {
-    if (name == "User" && at != std::string::npos) continue;
+    if (name == "User" && user_given) continue;
     argv.insert(argv.end(), {"-o", name + "=" + value});
   }
   const std::string user = at == std::string::npos ? "" : target.substr(0, at + 1);
   argv.push_back(user + container.spec.name + std::string(kSshDomain));
-  argv.insert(argv.end(), words.begin() + 1, words.end());
+  argv.insert(argv.end(), rest.begin(), rest.end());
   std::vector<char*> pointers;
   for (std::string& word : argv) pointers.push_back(word.data());
   pointers.push_back(nullptr);
