@@ -93,6 +93,18 @@ def what_comes(size):
 print(*(what_comes(size) for size in (0, 9, 10, 255, 256)))
 """, "1 1 1 1 yes\n")
 
+    def test_asking_for_the_control_plane_again_and_again_is_one_event(self):
+        run_paramiko(self, self.agent, """
+channel = transport.open_session(timeout=30)
+for i in range(50):
+    request(channel, 'subsystem', 'tether')
+channel.exec_command('echo on')
+print(channel.recv(100))
+""", "b'on\\n'\n")
+        wait_until(self, "an end", lambda: self.news(ENDED))
+        self.assertEqual(self.news(REFUSED),
+                         ["user root: the control plane is for the link's key alone"])
+
     def test_an_oversized_packet_ends_the_login_with_a_reason(self):
         run_paramiko(self, self.agent, """
 import struct
@@ -184,6 +196,24 @@ while len(again) < 127:  # The server's part of a close may take a moment.
 """, "127 2873\n", user="vch", key=self.agent.link_key)
         self.assertEqual(self.news(REFUSED), ["user vch: more than 128 channels"])
 
+    def test_what_a_link_login_may_not_ask_for_is_told_once_of_each_kind(self):
+        run_paramiko(self, self.agent, """
+other = transport.open_session(timeout=30)
+for i in range(50):
+    request(other, 'shell')
+    request(other, 'exec', 'id')
+    request(other, 'subsystem', 'sftp')
+link = transport.open_session(timeout=30)
+link.invoke_subsystem('tether')
+request(link, 'subsystem', 'tether')
+link.sendall(b'on')
+print(link.recv(100))
+""", "b'on'\n", user="vch", key=self.agent.link_key)
+        wait_until(self, "an end", lambda: self.news(ENDED))
+        self.assertEqual(self.news(REFUSED), [
+            f"{what}: the link's key is for the subsystem tether alone"
+            for what in ("a shell", "a command", "another subsystem", "a second subsystem")])
+
 
 class SessionsTest(LoginTest):
     """What a session may ask for."""
@@ -196,13 +226,7 @@ class SessionsTest(LoginTest):
 channel = transport.open_session(timeout=30)
 channel.exec_command("trap 'echo caught; exit 9' USR1; echo ready; while :; do sleep 0.1; done")
 assert channel.recv(100) == b'ready\\n'
-message = paramiko.Message()
-message.add_byte(b'\\x62')
-message.add_int(channel.remote_chanid)
-message.add_string('signal')
-message.add_boolean(False)
-message.add_string('USR1')
-transport._send_user_message(message)
+request(channel, 'signal', 'USR1')
 print(channel.recv(100).decode(), end='')
 print(channel.recv_exit_status())
 """, "caught\n9\n")
@@ -213,13 +237,7 @@ channel = transport.open_session(timeout=30)
 channel.get_pty()
 channel.exec_command("trap 'echo interrupted; exit 3' INT; echo ready; while :; do sleep 0.1; done")
 assert b'ready' in channel.recv(100)
-message = paramiko.Message()
-message.add_byte(b'\\x62')
-message.add_int(channel.remote_chanid)
-message.add_string('break')
-message.add_boolean(False)
-message.add_int(500)
-transport._send_user_message(message)
+request(channel, 'break', 500)
 print(channel.recv_exit_status())
 """, "3\n")
 

@@ -142,7 +142,7 @@ class HeldLine:
 
 
 def paramiko_script(agent, script, user="root", key=None, port=None):
-    """The words of a program: Debian's Paramiko, `transport` being logged in."""
+    """The words of a program: Debian's Paramiko, `transport` being logged in. request() waits for no answer."""
     begin = f"""
 import logging, os, paramiko, signal, socket
 logging.getLogger('paramiko').addHandler(logging.NullHandler())
@@ -160,6 +160,9 @@ def message(number, *parts):
 def tell(word):
     print(word, flush=True)
     assert input() == 'on'
+
+def request(channel, name, *words):
+    message(98, channel.remote_chanid, name, False, *words)
 
 """
     return ["/usr/bin/python3", "-c", begin + script + "\ntransport.close()\n"]

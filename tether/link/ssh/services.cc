@@ -85,6 +85,11 @@ void SshServices::news(SshAsk what, std::string_view text) {
   (void)::send(requests_, message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+void SshServices::complain(const std::string& why) {
+  if (complaints_.size() >= kMostComplaints || !complaints_.insert(why).second) return;
+  news(SshAsk::kRefused, why);
+}
+
 std::string SshServices::ask(Request request, std::function<void(const Reply&)> then) {
   std::string id(kIdSize, '\0');
   if (::getrandom(id.data(), id.size(), 0) != static_cast<ssize_t>(id.size())) return {};

@@ -7,6 +7,7 @@
 #include <array>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -31,6 +32,8 @@ class SshServices {
   common::UniqueFd open(SshAsk service, std::string_view first = {});
   // An event, with text from whoever is at the door: escaped, cut.
   void news(SshAsk what, std::string_view text);
+  // kRefused, of what a login may do again and again: each reason once.
+  void complain(const std::string& why);
 
   // Asks the control service; gives the request an id, which is returned: empty when it contains
   // text that is not UTF-8. `then` is called with the reply, from pump(), unless forgotten before.
@@ -50,7 +53,9 @@ class SshServices {
     std::string bytes;  // with their length
     std::function<void(const Reply&)> then;
   };
+  static constexpr size_t kMostComplaints = 16;  // there are fewer
   int requests_;
+  std::set<std::string> complaints_;
   common::UniqueFd control_;
   std::string in_;
   std::string out_;

@@ -90,8 +90,7 @@ void SessionChannel::set_callbacks() {
 }
 
 void SessionChannel::refuse_link() {
-  services_.news(SshAsk::kRefused,
-                 "user " + user_ + ": the control plane is for the link's key alone");
+  services_.complain("user " + user_ + ": the control plane is for the link's key alone");
 }
 
 bool SessionChannel::start(::tether::v1::Login::Kind kind, const char* command) {

@@ -27,8 +27,7 @@ SubsystemChannel::SubsystemChannel(ssh_channel channel, SshServices& services)
 }
 
 void SubsystemChannel::refuse(const char* what) {
-  services_.news(SshAsk::kRefused,
-                 std::string(what) + ": the link's key is for the subsystem tether alone");
+  services_.complain(std::string(what) + ": the link's key is for the subsystem tether alone");
 }
 
 bool SubsystemChannel::start(const char* name) {

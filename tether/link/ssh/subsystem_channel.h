@@ -8,7 +8,7 @@
 namespace tether {
 
 // Of all that a session channel may ask for it knows one request, subsystem kSshLinkSubsystem,
-// once. Others are refused, with an event.
+// once. Others are refused, with an event for the first of each kind.
 class SubsystemChannel : public ForwardChannel {
  public:
   SubsystemChannel(ssh_channel channel, SshServices& services);
