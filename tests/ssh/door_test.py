@@ -66,6 +66,44 @@ except paramiko.AuthenticationException as refusal:
 """, "AuthenticationException\n")
         wait_until(self, "a reason", lambda: "user root: bad signature" in self.news(REFUSED))
 
+    def test_a_long_name_leaves_room_for_the_reason(self):
+        key = os.path.join(self.scratch, "other")
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+        shown = subprocess.run(["ssh-keygen", "-lf", key], stdout=subprocess.PIPE, check=True)
+        reason = f": key {shown.stdout.decode().split()[1]} is not authorized"
+        for name, told in (("n" * 1000, "n" * 64), ("\u00e9" * 500, "\u00e9" * 32),
+                           ("\1" * 500, "\\x01" * 16)):
+            result = self.ssh("-F", "none", "-i", key, "-p", str(self.agent.port), "-l", name,
+                              "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=none",
+                              "127.0.0.1", "true")
+            self.assertEqual(result.returncode, 255)
+            wait_until(self, "the whole reason",
+                       lambda text=f"user {told}...{reason}": text in self.news(REFUSED))
+
+    def test_the_reason_of_an_end_is_told_after_another_reason(self):
+        run_paramiko(self, self.agent, """
+refused = 0
+for i in range(130):
+    try:
+        channel = transport.open_session(timeout=30)
+    except paramiko.SSHException:
+        refused += 1
+print(refused)
+message = paramiko.Message()
+message.add_byte(b'\\x5e')
+message.add_int(channel.remote_chanid)
+message.add_string(b'x' * 1000000)
+try:
+    transport._send_user_message(message)
+except EOFError:  # the rest of it found nobody
+    pass
+transport.join(30)
+""", "2\n")
+        wait_until(self, "an end", lambda: self.news(ENDED))
+        first, *others = self.news(REFUSED)
+        self.assertEqual(first, "user root: more than 128 channels")
+        self.assertRegex("".join(others), "^user root: .*too high")
+
     def test_more_channels_than_there_may_be_are_refused_with_one_event(self):
         run_paramiko(self, self.agent, """
 channels = []

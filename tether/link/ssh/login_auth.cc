@@ -47,11 +47,11 @@ int LoginServer::authenticate(const char* user, ssh_key key, int signature) {
     user_ = user;
     is_link_ = link;
     ::alarm(0);  // ssh_main() set it
-    services_.news(SshAsk::kLoggedIn, user_ + ", key " + fingerprint(key));
+    services_.news(SshAsk::kLoggedIn, shown_name(user_) + ", key " + fingerprint(key));
     return SSH_AUTH_SUCCESS;
   }
   ++attempts_;
-  last_refusal_ = std::string("user ") + user + ": " + why;
+  last_refusal_ = "user " + shown_name(user) + ": " + why;
   return SSH_AUTH_DENIED;
 }
 

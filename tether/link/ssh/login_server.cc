@@ -129,7 +129,7 @@ void LoginServer::run(int connection) {
     const bool left =
         why.starts_with("Socket error") || why.starts_with("Received SSH_MSG_DISCONNECT");
     if (fatal && !left) complain(why);
-    services_.news(SshAsk::kEnded, user_);
+    services_.news(SshAsk::kEnded, shown_name(user_));
   }
 }
 
@@ -299,10 +299,8 @@ bool LoginServer::has_room() {
   return false;
 }
 
-// Once: who does what is refused may do it a thousand times.
 void LoginServer::complain(const std::string& why) {
-  if (std::exchange(complained_, true)) return;
-  refuse("user " + user_ + ": " + why);
+  services_.complain("user " + shown_name(user_) + ": " + why);
 }
 
 void LoginServer::open_forwards() {

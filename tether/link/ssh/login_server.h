@@ -74,7 +74,6 @@ class LoginServer {
   bool is_link_ = false;  // with the link's key
   std::string last_refusal_;
   int attempts_ = 0;
-  bool complained_ = false;
   bool closing_ = false;  // no channel is opened any more, and those that drain are the last
   std::vector<std::unique_ptr<SshChannel>> channels_;
   size_t first_ = 0;  // of them, whose turn it is first

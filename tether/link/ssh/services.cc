@@ -16,6 +16,7 @@ namespace {
 constexpr size_t kPiece = 256 * 1024;
 constexpr size_t kIdSize = 16;
 constexpr int kLinkBuffer = 8 * 1024;
+constexpr size_t kMaxName = 64;  // in an event, of kSshMaxText
 
 void append_varint(std::string& out, size_t value) {
   for (; value > 0x7fU; value >>= 7U) out += static_cast<char>((value & 0x7fU) | 0x80U);
@@ -33,7 +34,20 @@ size_t take_varint(std::string_view bytes, size_t& value) {
   return 0;
 }
 
+// At most so many bytes, and of the last character all or nothing.
+std::string cut(std::string text, size_t most) {
+  if (text.size() <= most) return text;
+  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xc0U) == 0x80U) --most;
+  text.resize(most);
+  return text;
+}
+
 }  // namespace
+
+std::string shown_name(std::string_view user) {
+  std::string name = common::escape(user);
+  return name.size() <= kMaxName ? name : cut(std::move(name), kMaxName) + "...";
+}
 
 bool receive_some(int fd, std::string_view& bytes, size_t most) {
   // Of this process, which has one thread: most calls find little or nothing, and none may pay for
@@ -81,7 +95,7 @@ common::UniqueFd SshServices::open(SshAsk service, std::string_view first) {
 
 void SshServices::news(SshAsk what, std::string_view text) {
   std::string message(1, static_cast<char>(what));
-  message += common::escape(text).substr(0, kSshMaxText);
+  message += cut(common::escape(text), kSshMaxText);
   (void)::send(requests_, message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 

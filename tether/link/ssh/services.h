@@ -63,6 +63,10 @@ class SshServices {
   std::map<std::string, Asked> waiting_;  // by request id: those that have no answer
 };
 
+// A user's name as events have it: whoever is at the door chose it, and the reason behind it has to
+// have room too.
+std::string shown_name(std::string_view user);
+
 // From a non-blocking socket, at the end of `bytes`. False: it has ended.
 bool receive_some(int fd, std::string& bytes);
 // The same, where it lies until the next call of either; `most` of them.

@@ -90,7 +90,8 @@ void SessionChannel::set_callbacks() {
 }
 
 void SessionChannel::refuse_link() {
-  services_.complain("user " + user_ + ": the control plane is for the link's key alone");
+  services_.complain("user " + shown_name(user_) +
+                     ": the control plane is for the link's key alone");
 }
 
 bool SessionChannel::start(::tether::v1::Login::Kind kind, const char* command) {
