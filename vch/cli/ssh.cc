@@ -21,18 +21,6 @@ using common::Status;
 
 using Options = std::vector<std::pair<std::string, std::string>>;
 
-// As ssh's configuration wants a word: its own placeholders begin with a percent sign. The shell
-// that runs a ProxyCommand understands these quotes too.
-std::string quoted(const std::string& word) {
-  std::string out = "\"";
-  for (const char c : word) {
-    if (c == '%') out += '%';
-    if (c == '"' || c == '\\' || c == '$' || c == '`') out += '\\';
-    out += c;
-  }
-  return out + "\"";
-}
-
 // `fdpass`: `vch dial` gives ssh the connection and ends, so that nobody stands between ssh and the
 // shim. Others that read ssh's configuration know ProxyCommand and not that.
 Result<Options> ssh_options(const Context& context, bool fdpass) {
@@ -41,15 +29,21 @@ Result<Options> ssh_options(const Context& context, bool fdpass) {
   const auto absolute = [](const std::string& path) {
     return std::filesystem::absolute(path).string();
   };
-  const std::string vch = quoted(context.program) + " --state " + quoted(absolute(state.root));
+  const std::string root = absolute(state.root);
+  ASSIGN_OR_RETURN(const std::string identity_word, quoted_for_ssh(absolute(identity)));
+  ASSIGN_OR_RETURN(const std::string program, quoted_for_ssh(context.program, true));
+  ASSIGN_OR_RETURN(const std::string root_word, quoted_for_ssh(root));
+  ASSIGN_OR_RETURN(const std::string shell_program, quoted_for_proxy_command(context.program));
+  ASSIGN_OR_RETURN(const std::string shell_root, quoted_for_proxy_command(root));
+  // %h is in lower case, %n as it was typed: older clients let quotes and the like pass in it.
+  const std::string dial = " dial " + std::string(fdpass ? "--fdpass " : "") + "'%n' ssh";
   return Options{{"User", "root"},
-                 {"IdentityFile", quoted(absolute(identity))},
+                 {"IdentityFile", identity_word},
                  {"IdentitiesOnly", "yes"},
-                 // Its %h is in lower case, %n as it was typed.
-                 {"ProxyCommand", vch + " dial " + (fdpass ? "--fdpass " : "") + "%n ssh"},
+                 {"ProxyCommand", shell_program + " --state " + shell_root + dial},
                  {"ProxyUseFdpass", fdpass ? "yes" : "no"},
                  // A container's key is known from its making, and never asked about.
-                 {"KnownHostsCommand", vch + " ssh-host-key %n %H"},
+                 {"KnownHostsCommand", program + " --state " + root_word + " ssh-host-key %n %H"},
                  {"UserKnownHostsFile", "none"},
                  {"GlobalKnownHostsFile", "none"},
                  {"StrictHostKeyChecking", "yes"},

@@ -35,5 +35,22 @@ TEST(SshWords, NameNoUserWhereSshTakesThemForSomethingElse) {
   }
 }
 
+TEST(SshWords, AreQuotedForWhoeverReadsThem) {
+  const std::string odd = "/a b%c$d`e\"f\\g'h";
+  EXPECT_EQ(*quoted_for_ssh(odd), R"("/a b%%c$d`e\"f\\g'h")");
+  EXPECT_EQ(*quoted_for_ssh(odd, true), R"("/a b%c$d`e\"f\\g'h")");
+  EXPECT_EQ(*quoted_for_proxy_command(odd), R"('/a b%%c$d`e"f\g'\''h')");
+}
+
+TEST(SshWords, ThatNoConfigurationCanCarryAreRefused) {
+  for (const char* bad : {"/a\nHost *", "/a\rb", "/a\x7f"}) {
+    EXPECT_TRUE(quoted_for_ssh(bad).has_error());
+    EXPECT_TRUE(quoted_for_ssh(bad, true).has_error());
+    EXPECT_TRUE(quoted_for_proxy_command(bad).has_error());
+  }
+  EXPECT_TRUE(quoted_for_ssh("/a${HOME}").has_error());
+  EXPECT_EQ(*quoted_for_ssh("/a${HOME}", true), "\"/a${HOME}\"");
+}
+
 }  // namespace
 }  // namespace vch
