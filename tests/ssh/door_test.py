@@ -284,6 +284,17 @@ print(channel.recv_exit_status())
                           "echo $LC_ALL,$LD_PRELOAD,$TZ")
         self.assertEqual(result.stdout, b"C.UTF-8,,UTC\n")
 
+    def test_commands_are_bytes_and_variables_are_text(self):
+        result = self.ssh("fake", b"printf 'caf\\351 \xe9' | od -An -tx1")
+        self.assertEqual((result.returncode, result.stdout), (0, b" 63 61 66 e9 20 e9\n"), result.stderr)
+        run_paramiko(self, self.agent, """
+channel = transport.open_session(timeout=30)
+request(channel, 'env', 'LC_ODD', b'caf\\xe9')
+request(channel, 'env', 'LC_EVEN', 'caf\u00e9')
+channel.exec_command('echo $LC_ODD,$LC_EVEN')
+print(channel.recv(100).decode(), end='')
+""", ",caf\u00e9\n")
+
     def test_keepalives_are_answered(self):
         result = self.ssh("-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=1", "fake",
                           "sleep 3.5; echo alive")

@@ -118,7 +118,7 @@ class Session:
         self.code = 0 if self.user in agent.users else 1
         if self.kind == CHECK or self.code != 0:
             return
-        command = [word.decode("utf-8", "surrogateescape") for word in session.get(1, [])]
+        command = session.get(1, []) + login.get(2, [])
         argv = ["/bin/sh", "-c", command[0]] if command else ["/bin/sh"]
         if self.kind == SFTP:
             argv = [agent.program, "sftp"]

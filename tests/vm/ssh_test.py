@@ -41,6 +41,18 @@ class SshTest(SshMachineTest):
         chosen = self.ssh("-o", "SetEnv=LC_TETHER=yes PATH=no", "echo $LC_TETHER; echo $PATH")
         self.assertRegex(chosen.stdout, rb"^yes\n/")
 
+    def test_a_command_is_bytes_and_is_shown_as_text(self):
+        command = b"printf %s caf\xe9 | od -An -tx1; cat"
+        client = subprocess.Popen(["ssh", "-F", self.config, self.host, command],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(client.wait)
+        self.addCleanup(client.kill)
+        self.assertEqual(client.stdout.readline().split(), [b"63", b"61", b"66", b"e9"])
+        shown = [session["Command"] for session in inspect(self.container)["Agent"]["Sessions"]]
+        self.assertIn(["printf %s caf\\xe9 | od -An -tx1; cat"], shown)
+        out, _ = client.communicate(timeout=TIMEOUT)
+        self.assertEqual((client.returncode, out), (0, b""))
+
     def test_large_streams_arrive_whole_both_ways(self):
         content = os.urandom(LARGE)
         result = self.ssh("cat", stdin=content)

@@ -105,6 +105,22 @@ TEST_F(ExecRequestTest, ALoginGetsNothingBesideIt) {
   EXPECT_EQ(errno_of('e', [](pb::Exec&) {}), 0) << "the supervisor was asked";
 }
 
+TEST_F(ExecRequestTest, ALoginsCommandIsBytesAndIsShownAsText) {
+  auto shell = request('y');
+  shell.mutable_exec()->mutable_login()->set_command("caf\xe9");
+  EXPECT_TRUE(ask(shell).empty());
+  const auto sent = port_.take(LinkType::kLaunch);
+  ASSERT_EQ(sent.size(), 1U);
+  char bytes[4096];
+  const ssize_t size = ::pread(sent[0].fd.get(), bytes, sizeof bytes, 0);
+  pb::LaunchSpec spec;
+  ASSERT_TRUE(spec.ParseFromArray(bytes, static_cast<int>(size)));
+  EXPECT_EQ(spec.login().command(), "caf\xe9");
+  session(8, 'y');
+  EXPECT_EQ(said().at(0).reply().session(), 8U);
+  EXPECT_EQ(sessions_.find(8)->argv, std::vector<std::string>{"caf\\xe9"});
+}
+
 TEST_F(ExecRequestTest, WhatALoginsExecsCameToIsKnownBeforeItsReplyGoes) {
   const auto own = std::make_shared<LoginSessions>();
   ControlClient login(

@@ -91,9 +91,11 @@ bool ControlServer::exec(const Request& request, Reply& reply, Pending& pending)
   ::fcntl(file.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
   const auto& session = spec->session();
   pending.detach = request.exec().detach();
-  for (int i = 0; i < std::min(session.argv_size(), kMaxShownWords); ++i) {
-    pending.argv.push_back(common::escape(session.argv(i).substr(0, kMaxShownWord)));
-  }
+  const auto show = [&pending](const std::string& word) {
+    pending.argv.push_back(common::escape(word.substr(0, kMaxShownWord)));
+  };
+  for (int i = 0; i < std::min(session.argv_size(), kMaxShownWords); ++i) show(session.argv(i));
+  if (!spec->login().command().empty()) show(spec->login().command());
   LinkHeader header = header_for(LinkType::kLaunch, request);
   header.value =
       (session.tty() ? kSessionTty : 0U) | (session.open_stdin() ? kSessionStdinOpen : 0U) |

@@ -7,6 +7,8 @@
 namespace tether {
 namespace {
 
+constexpr size_t kMaxShown = 128;
+
 std::string_view name_of(std::string_view variable) {
   return variable.substr(0, variable.find('='));
 }
@@ -33,9 +35,16 @@ common::Status check_login(const protocol::pb::Exec& exec) {
   if (beside != nullptr) {
     return common::make_error(EINVAL, "request field", beside, "want none beside exec.login");
   }
-  if (exec.session().argv_size() > 1) {
+  const std::string& command = exec.login().command();
+  if (exec.session().argv_size() + (command.empty() ? 0 : 1) > 1) {
     return common::make_error(EINVAL, "request field", "exec.session.argv",
                               "want one command line at most for a login");
+  }
+  const bool shell = exec.login().kind() == protocol::pb::Login::SHELL;
+  if (!command.empty() && (!shell || command.find('\0') != std::string::npos)) {
+    return common::make_error(EINVAL, "request field", "exec.login.command",
+                              "'" + common::escape(command.substr(0, kMaxShown)) +
+                                  "', want none but a shell's, without a NUL");
   }
   return {};
 }

@@ -84,6 +84,19 @@ TEST(ExecSpec, OfALoginHasWhatTheContainerHasAndNothingBeside) {
   EXPECT_EQ(object([](Exec& exec) { exec.set_privileged(true); }), "exec.privileged");
   EXPECT_EQ(object([](Exec& exec) { exec.set_debug_shell(true); }), "exec.debug_shell");
   EXPECT_EQ(object([](Exec& exec) { exec.set_detach(true); }), "exec.detach");
+  EXPECT_EQ(object([](Exec& exec) { exec.mutable_login()->set_command("\xff"); }), "nothing");
+  EXPECT_EQ(object([](Exec& exec) { exec.mutable_login()->set_command(std::string("a\0b", 3)); }),
+            "exec.login.command");
+  EXPECT_EQ(object([](Exec& exec) {
+              exec.mutable_login()->set_command("a");
+              exec.mutable_login()->set_kind(protocol::pb::Login::SFTP);
+            }),
+            "exec.login.command");
+  EXPECT_EQ(object([](Exec& exec) {
+              exec.mutable_login()->set_command("a");
+              exec.mutable_session()->add_argv("b");
+            }),
+            "exec.session.argv");
   EXPECT_EQ(object([](Exec& exec) { exec.mutable_archive()->set_path("/"); }), "exec.archive");
 }
 

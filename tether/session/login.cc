@@ -3,6 +3,11 @@
 #include <cerrno>
 
 namespace tether {
+namespace {
+
+std::string shell_of(const User& user) { return user.shell.empty() ? "/bin/sh" : user.shell; }
+
+}  // namespace
 
 common::Result<User> resolve_login(std::string_view name, std::string_view passwd,
                                    std::string_view group) {
@@ -20,22 +25,23 @@ common::Result<User> resolve_login(std::string_view name, std::string_view passw
   return root;
 }
 
-LoginCommand login_command(const protocol::pb::Session& session, const User& user) {
+LoginCommand login_command(const protocol::pb::LaunchSpec& spec, const User& user) {
   LoginCommand out;
-  out.program = user.shell.empty() ? "/bin/sh" : user.shell;
+  out.program = shell_of(user);
   const std::string name = out.program.substr(out.program.rfind('/') + 1);
-  if (session.argv_size() == 0) {
+  const auto& argv = spec.session().argv();
+  const std::string& command = argv.empty() ? spec.login().command() : argv[0];
+  if (argv.empty() && command.empty()) {
     out.argv = {"-" + name};  // which is how a shell knows that it is a login shell
   } else {
-    out.argv = {name, "-c", session.argv(0)};
+    out.argv = {name, "-c", command};
   }
   return out;
 }
 
 std::vector<std::string> login_environment(const protocol::pb::Session& session, const User& user) {
   const std::vector<std::string> own = {"HOME=" + user.home, "USER=" + user.name,
-                                        "LOGNAME=" + user.name,
-                                        "SHELL=" + login_command(session, user).program};
+                                        "LOGNAME=" + user.name, "SHELL=" + shell_of(user)};
   std::vector<std::string> env;
   for (const std::string& variable : session.env()) {
     bool replaced = false;

@@ -20,7 +20,7 @@ struct LoginCommand {
   std::string program;
   std::vector<std::string> argv;
 };
-LoginCommand login_command(const protocol::pb::Session& session, const User& user);
+LoginCommand login_command(const protocol::pb::LaunchSpec& spec, const User& user);
 
 // The session's environment with what is the user's: HOME, USER, LOGNAME and SHELL.
 std::vector<std::string> login_environment(const protocol::pb::Session& session, const User& user);

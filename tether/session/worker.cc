@@ -169,7 +169,7 @@ StageError start(const protocol::pb::LaunchSpec& spec, int busybox, bool fresh) 
       {session.env().begin(), session.env().end()}, spec.hostname(), plan.user.home, session.tty());
   std::string wanted_program = argv.empty() ? std::string() : argv[0];
   if (spec.has_login()) {
-    LoginCommand command = login_command(session, plan.user);
+    LoginCommand command = login_command(spec, plan.user);
     wanted_program = command.program;
     argv = std::move(command.argv);
     env = complete_environment(login_environment(session, plan.user), spec.hostname(),

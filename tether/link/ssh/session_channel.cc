@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 
+#include "common/utf8.h"
 #include "protocol/stage.h"
 
 namespace tether {
@@ -53,7 +54,7 @@ void SessionChannel::set_callbacks() {
   on.channel_pty_request_function = [](ssh_session, ssh_channel, const char* term, int columns,
                                        int rows, int, int, void* self) {
     auto& channel = of(self);
-    if (channel.started_ || ::strlen(term) > kMaxVariable) return -1;
+    if (channel.started_ || ::strlen(term) > kMaxVariable || !common::is_utf8(term)) return -1;
     channel.tty_ = true;
     channel.env_["TERM"] = term;
     channel.resize(columns, rows);
@@ -67,7 +68,8 @@ void SessionChannel::set_callbacks() {
   on.channel_env_request_function = [](ssh_session, ssh_channel, const char* name,
                                        const char* value, void* self) {
     auto& channel = of(self);
-    const bool good = may_set(name) && ::strlen(name) + ::strlen(value) <= kMaxVariable;
+    const bool good = may_set(name) && ::strlen(name) + ::strlen(value) <= kMaxVariable &&
+                      common::is_utf8(name) && common::is_utf8(value);
     if (channel.started_ || !good || channel.env_.size() >= kMaxVariables) return 1;
     channel.env_[name] = value;
     return 0;
@@ -106,7 +108,11 @@ bool SessionChannel::start(::tether::v1::Login::Kind kind, const char* command) 
   session.set_tty(tty_ && kind == ::tether::v1::Login::SHELL);
   session.mutable_window()->set_rows(rows_);
   session.mutable_window()->set_columns(columns_);
-  if (command != nullptr) session.add_argv(command);
+  if (command != nullptr && common::is_utf8(command)) {
+    session.add_argv(command);
+  } else if (command != nullptr) {
+    exec.mutable_login()->set_command(command);
+  }
   for (const auto& [name, value] : env_) session.add_env(name + "=" + value);
   request_ = services_.ask(std::move(request), [this](const auto& reply) { on_started(reply); });
   if (request_.empty()) return false;
