@@ -1,6 +1,7 @@
 // PID 1 and a link process that somebody has taken over: messages of any size, type and content,
-// with and without a descriptor, while sessions begin and end. It stays within its tables, touches
-// no process that it did not start, and answers afterwards.
+// with and without a descriptor, while sessions begin and end, whose processes report what they
+// like. It stays within its tables, touches no process that it did not start, and answers
+// afterwards.
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
@@ -29,18 +30,26 @@ class Play : public SupervisorFixture {
   }
 
  private:
-  // The newest launched process tells that it runs; the process is this one.
+  // The newest launched process tells that it runs, or something else, or too much.
   void take_newest() {
     FakeSystem::Spawned& launched = newest();
     if (launched.role != "launch" || !launched.fds.contains(kLaunchStatusFd) ||
         !launched.fds.at(kLaunchStatusFd)) {
       return;
     }
-    LaunchReport started;
-    started.event = input_.byte() % 8 == 0 ? LaunchEvent::kFailed : LaunchEvent::kStarted;
-    (void)!::send(launched.fds.at(kLaunchStatusFd).get(), &started, sizeof started,
-                  MSG_NOSIGNAL | MSG_DONTWAIT);
-    launched.fds.at(kLaunchStatusFd).reset();
+    const int status = launched.fds.at(kLaunchStatusFd).get();
+    for (int more = input_.byte() % 8 == 0 ? input_.byte() % 8 : 1; more > 0; --more) {
+      LaunchReport report;
+      report.event = LaunchEvent::kStarted;
+      if (input_.byte() % 8 == 0) report.event = static_cast<LaunchEvent>(input_.byte() % 8);
+      report.pid = process_ = 1 << 22 | input_.byte();
+      if (input_.byte() % 16 == 0) system_.strangers.insert(report.pid);
+      if (!system_.strangers.contains(report.pid)) processes_.insert(report.pid);
+      if (input_.byte() % 8 == 0) report.object.fill('x');
+      const size_t size = input_.byte() % 16 == 0 ? input_.byte() : sizeof report;
+      (void)!::write(status, &report, size);
+    }
+    if (input_.byte() % 8 != 0) launched.fds.at(kLaunchStatusFd).reset();
     if (launched.pid != 0) system_.ended.emplace_back(launched.pid, 0);
     turn();
   }
@@ -54,7 +63,7 @@ class Play : public SupervisorFixture {
         system_.now += input_.number(2);
         return turn();
       case 2:
-        system_.ended.emplace_back(::getpid(), input_.byte() << 8);  // a session, or its end's echo
+        system_.ended.emplace_back(process_, input_.byte() << 8);  // a session, or its end's echo
         return turn();
       case 3:
         return raw();
@@ -98,7 +107,7 @@ class Play : public SupervisorFixture {
   }
 
   void look() {
-    std::set<pid_t> own = {::getpid()};
+    std::set<pid_t> own = processes_;
     for (const auto& one : system_.spawned) own.insert(one.pid);
     for (const auto& [pid, number] : system_.signals) {
       require(own.contains(pid) || own.contains(-pid), "signals go to processes of its own");
@@ -155,6 +164,8 @@ class Play : public SupervisorFixture {
   }
 
   FuzzInput input_;
+  pid_t process_ = 0;  // that was reported last
+  std::set<pid_t> processes_;
 };
 
 }  // namespace

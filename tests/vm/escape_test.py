@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 
+from terminal import Terminal
 from vch_testing import BUILD, SOURCE, VCH, VmTest, inspect, vch
 
 TOOL = os.path.join(BUILD, "tests", "escape")
@@ -171,6 +172,20 @@ class Escape(Untouched):
         text = vch("events", "--since", "1h", "--until", "0s", "--filter", f"container={self.box}").stdout
         self.assertIn(b" container oom ", text)
         self.assertNotIn(b"forged", text)
+        self.assert_untouched(self.box)
+
+
+    def test_a_process_caught_at_its_launch(self):
+        """By its descriptors PID 1 is told nonsense without end, and answers others meanwhile."""
+        with subprocess.Popen([VCH, "exec", "-i", self.box, "/escape", "caught_at_launch"],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as tool:
+            self.assertEqual(tool.stdout.readline(), b"frozen\n")
+            Terminal(self).line(f"vch exec -it {self.box} echo launched")
+            self.assertEqual(tool.stdout.readline(), b"caught\n")
+            for _ in range(3):
+                self.assert_ended(vch("top", self.box), 0)
+            tool.stdin.close()
+            self.assertIn(b"thawed ok\n", tool.stdout.read())
         self.assert_untouched(self.box)
 
 

@@ -14,8 +14,9 @@ namespace tether {
 
 // File descriptors that a launcher finds when it starts.
 inline constexpr int kLaunchStdinFd =
-    0;  // 0, 1, 2: the session's own when it has no TTY, else /dev/null
-inline constexpr int kLaunchStatusFd = 3;    // SOCK_SEQPACKET of LaunchReports, CLOEXEC in the end
+    0;  // 0, 1, 2: the session's own, a TTY's slave three times; /dev/null where there is none
+inline constexpr int kLaunchStatusFd = 3;    // LaunchReports: a pipe, or SOCK_SEQPACKET for those
+                                             // that come with a descriptor; CLOEXEC in the end
 inline constexpr int kLaunchSpecFd = 4;      // memfd: serialised tether.v1.LaunchSpec. Of one that
                                              // stays: the primary's
 inline constexpr int kLaunchJoinFd = 5;      // pidfd of whose namespaces to join; none: new ones
@@ -30,7 +31,7 @@ inline constexpr const char* kContainerRoot =
     "/run/tether/root";  // the assembled root, volumes included
 inline constexpr const char* kContainerCgroup = "/sys/fs/cgroup/container";
 
-// One message to a launcher that stays. Beside it come the session's status socket, its
+// One message to a launcher that stays. Beside it come the session's kLaunchStatusFd, its
 // specification, and those of its 0, 1 and 2 whose bits are set in `stdio`, in this order.
 struct LaunchRequest {
   uint32_t stdio = 0;
@@ -39,10 +40,12 @@ struct LaunchRequest {
 inline constexpr size_t kLaunchRequestFds = 5;  // at most
 
 enum class LaunchEvent : uint32_t {
-  kStarted = 1,   // who sends it (SCM_CREDENTIALS) is the session's process, a child of PID 1, and
-                  // has done nothing yet that could end it; with a TTY its master follows
-  kTerminal = 2,  // the message carries the pty master
-  kFailed = 3,    // stage, errno_value, object; no process is left (or it is about to exit)
+  kStarted = 1,    // pid; the session's process, which is a child of PID 1, has done nothing yet that
+                   // could end it; with a TTY that it was not given its master follows
+  kTerminal = 2,   // the message carries the pty master
+  kFailed = 3,     // stage, errno_value, object; no process is left (or it is about to exit)
+  kTerminals = 4,  // the primary's launcher, before there is a process: carries an O_PATH descriptor
+                   // of the container's /dev/pts/ptmx
 };
 
 // One message. End of file without kFailed, after kStarted, means that execve worked.
@@ -50,7 +53,8 @@ struct LaunchReport {
   LaunchEvent event{};
   uint32_t stage = 0;  // protocol::Stage
   int32_t errno_value = 0;
-  std::array<char, 244> object{};  // NUL-terminated
+  int32_t pid = 0;                 // in PID 1's namespace
+  std::array<char, 240> object{};  // NUL-terminated
 };
 static_assert(sizeof(LaunchReport) == 256);
 

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -31,15 +32,46 @@ common::UniqueFd given(int fd) {
   return common::UniqueFd(::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? fd : -1);
 }
 
-// In PID 1's children, in the group and the pid namespace that were chosen. 0: we are it.
-long clone_process(int group, bool new_pid_namespace) {
+// Where the kernel writes a clone's pid, as PID 1 sees it, before the clone runs: shared memory,
+// since nothing else tells it to a clone in another pid namespace. A place is taken again after
+// 1023 others; whoever has not looked until then names another's pid, and PID 1 does not believe it.
+class Pids {
+ public:
+  pid_t* next() {
+    if (places_ == nullptr) {
+      void* const mapped = ::mmap(nullptr, kCount * sizeof(pid_t), PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+      if (mapped == MAP_FAILED) return nullptr;
+      places_ = static_cast<pid_t*>(mapped);
+    }
+    return &places_[count_++ % kCount];
+  }
+
+ private:
+  static constexpr size_t kCount = 1024;
+  pid_t* places_ = nullptr;
+  size_t count_ = 0;
+};
+
+struct Cloned {
+  long result = -1;  // 0: we are it; otherwise its pid, or -1 with errno
+  pid_t self = 0;    // where we are it: our pid in PID 1's namespace
+};
+
+// In PID 1's children, in the group and the pid namespace that were chosen.
+Cloned clone_process(int group, bool new_pid_namespace) {
+  static Pids pids;
+  pid_t* const place = pids.next();
+  if (place == nullptr) return {};
   clone_args args{};
-  args.flags = CLONE_PARENT | (new_pid_namespace ? CLONE_NEWPID : 0U);
+  args.flags = CLONE_PARENT | CLONE_PARENT_SETTID | (new_pid_namespace ? CLONE_NEWPID : 0U);
+  args.parent_tid = reinterpret_cast<uint64_t>(place);
   if (group >= 0) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = static_cast<uint64_t>(group);
   }
-  return call_past_seal(SYS_clone3, reinterpret_cast<long>(&args), sizeof args);
+  const long result = call_past_seal(SYS_clone3, reinterpret_cast<long>(&args), sizeof args);
+  return {result, result == 0 ? *place : 0};
 }
 
 StageError failure(const char* operation, std::string object) {
@@ -47,6 +79,12 @@ StageError failure(const char* operation, std::string object) {
 }
 
 // ---- One session ----
+
+// While nobody else is in the container: what lies there by then has been mounted a moment ago.
+void tell_terminals() {
+  const common::UniqueFd ptmx(::open("/dev/pts/ptmx", O_PATH | O_CLOEXEC));
+  if (ptmx) report_terminals(ptmx.get());
+}
 
 StageResult<void> launch_one(const common::UniqueFd& join) {
   const auto spec = read_spec(kLaunchSpecFd);
@@ -59,9 +97,10 @@ StageResult<void> launch_one(const common::UniqueFd& join) {
     busybox = std::move(*opened);
   }
   if (auto done = enter_namespaces(*spec, join, false); done.has_error()) return done;
-  const long pid = clone_process(-1, !join);
-  if (pid < 0) return failure("clone", "process");
-  if (pid == 0) run_session(*spec, busybox.get(), !join);
+  if (!join) tell_terminals();
+  const Cloned it = clone_process(-1, !join);
+  if (it.result < 0) return failure("clone", "process");
+  if (it.result == 0) run_session(*spec, it.self, busybox.get(), !join);
   return {};
 }
 
@@ -122,10 +161,10 @@ class Server {
         primary_group_(std::move(primary_group)) {}
 
   void serve(const Request& request) {
-    long pid = -1;
-    if (choose(request.wanted.outside != 0)) pid = clone_into_group();
-    if (pid == 0) run(request);
-    if (pid >= 0) return;
+    Cloned it;
+    if (choose(request.wanted.outside != 0)) it = clone_into_group();
+    if (it.result == 0) run(request, it.self);
+    if (it.result > 0) return;
     const bool full = errno == EAGAIN;
     report_failure(Stage::kNamespaces, errno,
                    full ? "process (it has as many as it may have)" : "process",
@@ -145,19 +184,19 @@ class Server {
 
   // Beside the primary, wherever the container has moved it: whoever sits in an upper group keeps
   // controllers from being handed down. Where that cannot be, in the container's own.
-  long clone_into_group() {
+  Cloned clone_into_group() {
     const auto nested = open_nested_group(group_.get(), primary_group_.get());
     if (nested) {
-      const long pid = clone_process(nested.get(), false);
+      const Cloned it = clone_process(nested.get(), false);
       // A group that has as many processes as it may have is no reason to look for another.
-      if (pid >= 0 || errno == EAGAIN) return pid;
+      if (it.result >= 0 || errno == EAGAIN) return it;
     }
     return clone_process(group_.get(), false);
   }
 
-  [[noreturn]] static void run(const Request& request) {
+  [[noreturn]] static void run(const Request& request, pid_t self) {
     if (!take_places(request)) ::_exit(125);
-    run_spec();
+    run_spec(self);
   }
 
   common::UniqueFd join_;

@@ -1,5 +1,7 @@
 #include "tether/session/report.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 
 #include "common/fd_message.h"
@@ -7,27 +9,31 @@
 namespace tether {
 namespace {
 
-void send_report(const LaunchReport& report, int status, int fd = -1) {
-  LaunchReport copy = report;
-  const iovec part{&copy, sizeof copy};
-  const std::span<const int> fds(&fd, fd >= 0 ? 1U : 0U);
-  while (common::send_fds(status, {&part, 1}, fds, 0) < 0 && errno == EINTR) {
+// One message, and less than PIPE_BUF: all of it or nothing.
+void send_report(const LaunchReport& report, int status) {
+  while (::write(status, &report, sizeof report) < 0 && errno == EINTR) {
+  }
+}
+
+void send_report(LaunchEvent event, int fd) {
+  LaunchReport report;
+  report.event = event;
+  const iovec part{&report, sizeof report};
+  while (common::send_fds(kLaunchStatusFd, {&part, 1}, {&fd, 1}, 0) < 0 && errno == EINTR) {
   }
 }
 
 }  // namespace
 
-void report_started() {
+void report_started(pid_t pid) {
   LaunchReport report;
   report.event = LaunchEvent::kStarted;
+  report.pid = pid;
   send_report(report, kLaunchStatusFd);
 }
 
-void report_terminal(int master) {
-  LaunchReport report;
-  report.event = LaunchEvent::kTerminal;
-  send_report(report, kLaunchStatusFd, master);
-}
+void report_terminal(int master) { send_report(LaunchEvent::kTerminal, master); }
+void report_terminals(int ptmx) { send_report(LaunchEvent::kTerminals, ptmx); }
 
 void report_failure(protocol::Stage stage, int errno_value, const char* object, int status) {
   LaunchReport report;

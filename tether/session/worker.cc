@@ -108,6 +108,14 @@ StageResult<Terminal> connect_terminal(const protocol::pb::Session& session, con
   return std::move(*terminal);
 }
 
+// The one that PID 1 has opened.
+StageResult<void> take_over_terminal(const protocol::pb::Session& session, const User& user) {
+  const auto done =
+      give_terminal(0, user.uid, session.window().rows(), session.window().columns());
+  if (done.has_error()) return at(Stage::kStdio, done.error());
+  return {};
+}
+
 void point_to(std::vector<std::string>& strings, std::vector<char*>& out) {
   for (std::string& text : strings) out.push_back(text.data());
   out.push_back(nullptr);
@@ -189,7 +197,10 @@ StageError start(const protocol::pb::LaunchSpec& spec, int busybox, bool fresh) 
   point_to(env, plan.envp);
 
   Terminal terminal;
-  if (session.tty()) {
+  if (session.tty() && ::isatty(0) == 1) {
+    if (auto done = take_over_terminal(session, plan.user); done.has_error()) return done.error();
+    plan.terminal = 0;
+  } else if (session.tty()) {
     auto opened = connect_terminal(session, plan.user, fresh);
     if (opened.has_error()) return opened.error();
     terminal = std::move(*opened);
@@ -244,8 +255,8 @@ StageResult<void> enter_namespaces(const protocol::pb::LaunchSpec& spec,
               : enter_new_namespaces(spec.hostname(), spec.sandbox());
 }
 
-void run_session(const protocol::pb::LaunchSpec& spec, int busybox, bool fresh) {
-  report_started();
+void run_session(const protocol::pb::LaunchSpec& spec, pid_t self, int busybox, bool fresh) {
+  report_started(self);
   if (is_sealed() && !may_be_sealed(spec)) {
     give_up(
         at(Stage::kInternal, common::make_error(EINVAL, "launch", "session of another filter")));
@@ -254,13 +265,13 @@ void run_session(const protocol::pb::LaunchSpec& spec, int busybox, bool fresh) 
   give_up(start(spec, busybox, fresh));
 }
 
-void run_spec() {
+void run_spec(pid_t self) {
   const common::UniqueFd join(kLaunchJoinFd);
   if (const auto done = join_cgroup_namespace(join); done.has_error()) give_up(done.error());
   const auto spec = read_spec(kLaunchSpecFd);
   if (spec.has_error()) give_up(spec.error());
   ::close(kLaunchSpecFd);
-  run_session(*spec, -1, false);
+  run_session(*spec, self, -1, false);
 }
 
 }  // namespace tether

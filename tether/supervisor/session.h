@@ -60,6 +60,8 @@ struct Session {
   pid_t pid = 0;
   Launching launching;
   common::UniqueFd status;  // the launcher's reports while it is being launched
+  uint32_t reports = 0;      // that came by it
+  bool reports_fds = false;  // it is a socket
   bool failed = false;      // a report said so: `failure` holds it
   LaunchReport failure{};
 

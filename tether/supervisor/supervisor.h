@@ -164,13 +164,18 @@ class Supervisor {
   void fail_launch(Session& session, int errno_value, std::string_view object);
   int connect_stdio(Session& session, std::array<common::UniqueFd, 3>& child);
   static bool waits_for_program(const Session& session);
+  int open_terminal(Session& session, std::array<common::UniqueFd, 3>& child);
+  bool reports_fds(const Session& session) const;
   common::UniqueFd connect_status(Session& session);  // the other end
   int spawn_launcher(Session& session, int spec_fd, std::span<const common::UniqueFd> child);
-  void on_status(Session& session);
+  void on_status(Session& session, pid_t just_reaped = 0);
+  void end_reports(Session& session);
   bool lets_it_run(const Session& session);
   void on_begun(Session& session);
-  void on_report(Session& session, const LaunchReport& report, pid_t sender,
-                 common::UniqueFd master);
+  bool is_new_process(pid_t pid, pid_t just_reaped) const;
+  void on_report(Session& session, const LaunchReport& report, common::UniqueFd fd,
+                 pid_t just_reaped);
+  void take_terminal(Session& session, common::UniqueFd master);
 
   // supervisor_launcher.cc
   struct Launcher;
@@ -381,6 +386,7 @@ class Supervisor {
   common::UniqueFd primary_spec_;
   common::UniqueFd health_spec_;
   common::UniqueFd container_cgroup_;
+  common::UniqueFd terminals_;  // the container's /dev/pts/ptmx, O_PATH; none: of an older agent's
   common::UniqueFd epoll_;
   common::UniqueFd signals_;
   common::UniqueFd timer_;

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,7 @@ class FakeSystem : public System {
     status = how;
     return pid;
   }
+  bool is_child(pid_t pid) override { return !strangers.contains(pid); }
   void signal(pid_t pid, int number) override {
     for (const Spawned& one : spawned) {
       if (one.stays && one.pid == pid) ended.emplace_back(pid, number);
@@ -70,6 +72,7 @@ class FakeSystem : public System {
   bool busy() override { return is_busy; }
   uint64_t now_ms() override { return now; }
 
+  std::set<pid_t> strangers;
   std::map<pid_t, bool> batch;
   bool is_busy = false;
 
@@ -262,7 +265,7 @@ class SupervisorFixture : public testing::Test {
   // The launcher's side, of what was launched last.
   FakeSystem::Spawned& newest() { return system_.spawned.back(); }
   void report(FakeSystem::Spawned& launcher, const LaunchReport& report) {
-    ASSERT_EQ(::send(launcher.fds.at(kLaunchStatusFd).get(), &report, sizeof report, MSG_NOSIGNAL),
+    ASSERT_EQ(::write(launcher.fds.at(kLaunchStatusFd).get(), &report, sizeof report),
               static_cast<ssize_t>(sizeof report));
   }
   // Its process runs; gives the pid.
@@ -273,17 +276,13 @@ class SupervisorFixture : public testing::Test {
     turn();
     return pid;
   }
-  // Its process, one of its own since the kernel says who sends, tells that it is there.
+  // Its process tells that it is there.
   pid_t begin(FakeSystem::Spawned& launcher) {
-    const pid_t pid = ::fork();
-    if (pid == 0) {
-      LaunchReport started;
-      started.event = LaunchEvent::kStarted;
-      report(launcher, started);
-      ::_exit(0);
-    }
-    ::waitpid(pid, nullptr, 0);
-    return pid;
+    LaunchReport started;
+    started.event = LaunchEvent::kStarted;
+    started.pid = system_.next_pid++;
+    report(launcher, started);
+    return started.pid;
   }
   pid_t run_newest() { return run(newest()); }
   void fail_newest(protocol::Stage stage, int errno_value, const char* object) {

@@ -6,7 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cstring>
+#include <algorithm>
+#include <cstdio>
 
 #include "common/fd_message.h"
 #include "common/io.h"
@@ -28,31 +29,23 @@ common::Result<common::UniqueFd> sealed_memfd(std::string_view content) {
   return fd;
 }
 
-struct ReportSender {
-  pid_t pid = 0;
-  common::UniqueFd master;
-};
+// One more than there can be, for who goes on.
+constexpr uint32_t kMostReports = 4;
 
-// As recvmsg.
-ssize_t receive_report(int fd, LaunchReport& report, ReportSender& sender) {
+// As recvmsg. A pipe has no descriptors to give.
+ssize_t receive_report(const Session& session, LaunchReport& report, common::UniqueFd& fd) {
+  if (!session.reports_fds) return ::read(session.status.get(), &report, sizeof report);
   iovec part{&report, sizeof report};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int))];
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  const ssize_t n = ::recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (n <= 0) return n;
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
-       header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_type != SCM_CREDENTIALS) continue;
-    ucred credentials{};
-    std::memcpy(&credentials, CMSG_DATA(header), sizeof credentials);
-    sender.pid = credentials.pid;
-  }
-  common::take_fds(message, {&sender.master, 1});
+  common::FdRoom<1> room;
+  msghdr message = room.message(part);
+  const ssize_t n =
+      ::recvmsg(session.status.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (n > 0) common::take_fds(message, {&fd, 1});
   return n;
+}
+
+common::UniqueFd dup_of(const common::UniqueFd& fd) {
+  return common::UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
 }
 
 }  // namespace
@@ -88,10 +81,26 @@ int Supervisor::open_rings(Session& session) {
   return 0;
 }
 
-// The child's ends of 0, 1 and 2; ours stay in the session. A TTY's master comes with the
-// launcher's report.
+// A terminal of the container's, whose master nobody in there ever has.
+int Supervisor::open_terminal(Session& session, std::array<common::UniqueFd, 3>& child) {
+  std::array<char, 32> path{};
+  std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", terminals_.get());
+  common::UniqueFd master(::open(path.data(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+  int unlocked = 0;
+  if (!master || ::ioctl(master.get(), TIOCSPTLCK, &unlocked) != 0) return errno;
+  session.slave.reset(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  session.input = dup_of(master);
+  for (common::UniqueFd& fd : child) fd = dup_of(session.slave);
+  if (!session.slave || !session.input || !child[2]) return errno;
+  session.outputs[0].source = std::move(master);
+  return 0;
+}
+
+// The child's ends of 0, 1 and 2; ours stay in the session. The primary's terminal is of a devpts
+// that comes with it: its master comes with the launcher's report.
 int Supervisor::connect_stdio(Session& session, std::array<common::UniqueFd, 3>& child) {
-  if (session.tty) return 0;
+  session.reports_fds = reports_fds(session);
+  if (session.tty) return session.reports_fds ? 0 : open_terminal(session, child);
   if (session.stdin_open) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return errno;
@@ -110,14 +119,24 @@ int Supervisor::connect_stdio(Session& session, std::array<common::UniqueFd, 3>&
   return 0;
 }
 
-// The kernel says of each report who sent it. What comes from a process that has no terminal is
-// read when it has been executed, all at once: nobody needs to know before.
+// A process in the container that may trace others can take this descriptor from one that has just
+// been cloned (pidfd_getfd(2)) and report whatever it likes. So it is a pipe: whoever takes in a
+// socket's descriptors may have to wait, by closing them, for a file system or a peer of the
+// sender's. But nobody else is in the container when its primary begins.
+bool Supervisor::reports_fds(const Session& session) const {
+  return session.kind == Session::Kind::kPrimary || (session.tty && !terminals_);
+}
+
+// What comes from a process that has no terminal is read when it has been executed, all at once:
+// nobody needs to know before. An end is told unasked.
 common::UniqueFd Supervisor::connect_status(Session& session) {
   int status[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) != 0) return {};
+  const int failed = session.reports_fds
+                         ? ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status)
+                         : ::pipe2(status, O_CLOEXEC | O_NONBLOCK);
+  if (failed != 0) return {};
   session.status.reset(status[0]);
-  const int on = 1;
-  ::setsockopt(status[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+  session.reports = 0;
   const uint32_t events = waits_for_program(session) ? EPOLLRDHUP : EPOLLIN;
   watch(status[0], events, Source::kStatus, session.id);
   return common::UniqueFd(status[1]);
@@ -198,19 +217,18 @@ void Supervisor::fail_launch(Session& session, int errno_value, std::string_view
   after_end(session);
 }
 
-void Supervisor::on_status(Session& session) {
+void Supervisor::on_status(Session& session, pid_t just_reaped) {
   while (session.status) {
     LaunchReport report;
-    ReportSender sender;
-    const ssize_t n = receive_report(session.status.get(), report, sender);
+    common::UniqueFd fd;
+    const ssize_t n = receive_report(session, report, fd);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return;
-    if (n == sizeof report) {
-      on_report(session, report, sender.pid, std::move(sender.master));
+    if (n == sizeof report && ++session.reports <= kMostReports) {
+      on_report(session, report, std::move(fd), just_reaped);
       continue;
     }
-    drop(session.status);  // The end: exec worked, or nothing is left.
-    if (link_starts_ == 0) link_restart_ms_ = system_.now_ms() + kLinkMs;
+    end_reports(session);  // exec worked, or nothing is left.
     const bool begun = session.failed || session.pid != 0;
     if (!begun && session.launcher == 0) return ask_again(session);
     session.launching = {};
@@ -218,6 +236,11 @@ void Supervisor::on_status(Session& session) {
     on_begun(session);
     return after_end(session);
   }
+}
+
+void Supervisor::end_reports(Session& session) {
+  drop(session.status);
+  if (link_starts_ == 0) link_restart_ms_ = system_.now_ms() + kLinkMs;
 }
 
 // Its program has no processor if its news are told now, and whoever hears of them has nothing to
@@ -248,8 +271,21 @@ void Supervisor::on_begun(Session& session) {
   if (kill_at_ms_ != 0) send_stop_signal();  // asked for before there was a process
 }
 
-void Supervisor::on_report(Session& session, const LaunchReport& report, pid_t sender,
-                           common::UniqueFd master) {
+// Whether a report's pid can be a session's: a child of ours that is nobody else's.
+bool Supervisor::is_new_process(pid_t pid, pid_t just_reaped) const {
+  if (pid <= 0 || pid == link_pid_ || pid == dhcp_pid_ || pid == guestinfo_pid_) return false;
+  if (pid == relieve_pid_ || pid == resolver_pid_ || pid == upgrade_.pid) return false;
+  if (pid == spare_login_.pid) return false;
+  const auto is_it = [pid](const auto& row) { return row.pid == pid; };
+  if (std::any_of(launchers_.begin(), launchers_.end(), is_it)) return false;
+  if (std::any_of(helpers_.begin(), helpers_.end(), is_it)) return false;
+  if (std::count(ssh_logins_.begin(), ssh_logins_.end(), pid) > 0) return false;
+  if (sessions_.find_process(pid) != nullptr) return false;
+  return pid == just_reaped || system_.is_child(pid);
+}
+
+void Supervisor::on_report(Session& session, const LaunchReport& report, common::UniqueFd fd,
+                           pid_t just_reaped) {
   if (report.event == LaunchEvent::kFailed) {
     if (session.failed) return;  // The first reason is the reason.
     session.failed = true;
@@ -257,13 +293,20 @@ void Supervisor::on_report(Session& session, const LaunchReport& report, pid_t s
     session.failure.object.back() = '\0';
     return;
   }
-  if (report.event == LaunchEvent::kStarted) {
-    session.pid = sender;
+  if (report.event == LaunchEvent::kStarted && session.pid == 0) {
+    if (!is_new_process(report.pid, just_reaped)) return;
+    session.pid = report.pid;
     session.launching = {};
   }
-  if (!master || report.event != LaunchEvent::kTerminal) return;
+  if (!fd) return;
+  if (report.event == LaunchEvent::kTerminals) terminals_ = std::move(fd);
+  const bool wanted = session.tty && !session.outputs[0].source;
+  if (report.event == LaunchEvent::kTerminal && wanted) take_terminal(session, std::move(fd));
+}
+
+void Supervisor::take_terminal(Session& session, common::UniqueFd master) {
   ::fcntl(master.get(), F_SETFL, O_NONBLOCK);
-  session.input.reset(::fcntl(master.get(), F_DUPFD_CLOEXEC, 3));
+  session.input = dup_of(master);
   session.slave.reset(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
   if (session.window.ws_row != 0) ::ioctl(master.get(), TIOCSWINSZ, &session.window);
   Output& output = session.outputs[0];

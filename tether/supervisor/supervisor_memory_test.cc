@@ -59,6 +59,7 @@ class QuietSystem : public System {
     status = end_status;
     return std::exchange(ended, 0);
   }
+  bool is_child(pid_t /*pid*/) override { return true; }
   void signal(pid_t /*pid*/, int /*number*/) override { ++signals; }
   common::UniqueFd open_pidfd(pid_t /*pid*/) override {
     return common::UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -128,12 +129,13 @@ class Memory : public testing::Test {
       system_.now += 7;
     }
   }
-  // The last launched process tells that it runs: it is this one.
+  // The last launched process tells that it runs.
   void begin() {
     LaunchReport started;
     started.event = LaunchEvent::kStarted;
+    started.pid = next_process_++;
     int& status = system_.last().fds.at(kLaunchStatusFd);
-    EXPECT_GT(::send(status, &started, sizeof started, MSG_NOSIGNAL), 0);
+    EXPECT_GT(::write(status, &started, sizeof started), 0);
     ::close(std::exchange(status, -1));
     system_.ended = system_.last().pid;
   }
@@ -193,6 +195,7 @@ class Memory : public testing::Test {
   Supervisor supervisor_{journal_, system_, clock_};
   int output_ = -1;
   uint64_t request_ = 0;
+  pid_t next_process_ = 1 << 22;
 };
 
 TEST_F(Memory, IsNotTakenAfterLaunchWhateverIsAsked) {

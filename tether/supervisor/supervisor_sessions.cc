@@ -48,7 +48,7 @@ void Supervisor::on_reaped(pid_t pid, int status) {
     if (on_helper_end(pid, status) || on_ssh_end(pid)) return;
     // A launcher's last words may still be unread when the process it reported is already gone.
     for (size_t i = sessions_.size(); i-- > 0;) {
-      if (sessions_.at(i).status) on_status(sessions_.at(i));
+      if (sessions_.at(i).status) on_status(sessions_.at(i), pid);
     }
     session = sessions_.find_process(pid);
   } else if (session->status) {
@@ -66,6 +66,11 @@ void Supervisor::on_reaped(pid_t pid, int status) {
   session->exit_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
   session->exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   session->slave.reset();
+  if (session->status) {  // Whoever else holds the other end has nothing to say of it.
+    end_reports(*session);
+    session->launching = {};
+    on_begun(*session);
+  }
   if (session == primary_) {
     stop_launchers();
     extend_linger();

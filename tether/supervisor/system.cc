@@ -76,6 +76,11 @@ class KernelSystem : public System {
     const pid_t pid = ::waitpid(-1, &status, WNOHANG | __WALL);
     return pid > 0 ? pid : 0;
   }
+  bool is_child(pid_t pid) override {
+    siginfo_t nothing{};
+    constexpr int kHow = WEXITED | WNOHANG | WNOWAIT | __WALL;
+    return pid > 0 && ::waitid(P_PID, static_cast<id_t>(pid), &nothing, kHow) == 0;
+  }
   void signal(pid_t pid, int number) override { ::kill(pid, number); }
   common::UniqueFd open_pidfd(pid_t pid) override {
     return common::UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));

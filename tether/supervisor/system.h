@@ -25,6 +25,8 @@ class System {
   virtual pid_t spawn(const char* role, std::span<const FdSlot> fds, int cgroup) = 0;
   // An ended child and how it ended, once each; 0: none now.
   virtual pid_t reap(int& status) = 0;
+  // Whether it is a child of this process that has not been reaped.
+  virtual bool is_child(pid_t pid) = 0;
   // A negative pid: its process group.
   virtual void signal(pid_t pid, int number) = 0;
   // None when there is no such process. Children keep their pids until they are reaped.

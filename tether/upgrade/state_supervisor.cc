@@ -83,6 +83,7 @@ void StateFields::carry_machine(Carry& carry, ::tether::v1::agent::MachineState&
   TETHER_CARRY(thrashing_count, it.thrashing_.count_);
   TETHER_CARRY(thrashing_last_ms, it.thrashing_.last_ms_);
   TETHER_CARRY(watchdog, it.watchdog_);
+  TETHER_CARRY(terminals, it.terminals_);
 }
 
 void StateFields::carry_space(Carry& carry, ::tether::v1::agent::MachineState& all,

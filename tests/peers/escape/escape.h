@@ -18,6 +18,7 @@ std::span<const Attempt> process_attempts();  // the agent's processes and names
 std::span<const Attempt> kernel_attempts();   // ways into the kernel, or to its helpers
 std::span<const Attempt> group_attempts();    // control groups and mounts
 std::span<const Attempt> exhausting_attempts();
+std::span<const Attempt> launching_attempts();  // end with stdin
 
 // "EPERM"; of 0 "ok".
 std::string error_name(int error);

@@ -73,5 +73,6 @@ int main(int argc, char** argv) {
   bool found = false;
   for (const auto attempts : all) found = try_all(attempts) || found;
   if (argc > 1) found = try_all(escape::exhausting_attempts()) || found;
+  if (argc > 1) found = try_all(escape::launching_attempts()) || found;
   return found ? 0 : 2;
 }
