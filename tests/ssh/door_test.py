@@ -10,7 +10,36 @@ import threading
 import unittest
 
 from fake_agent import ENDED, LOGGED_IN, REFUSED
+from fake_session import member
 from login_fixture import TIMEOUT, LoginTest, run_paramiko, wait_until
+
+
+# A FIDO key, made of RFC 8032's first Ed25519 key, and what signs as the token does that has it.
+TOKEN = ("sk-ssh-ed25519@openssh.com "
+         "AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYj"
+         "Ja8CGmj3B1EaAAAABHNzaDo=")
+TOKEN_SCRIPT = f"""
+import base64, hashlib, struct
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+class Token(paramiko.PKey):
+    def __init__(self, flags, more):
+        seed = '9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60'
+        self.key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(seed))
+        self.flags, self.more = flags, more
+    def get_name(self):
+        return '{TOKEN.split()[0]}'
+    def asbytes(self):
+        return base64.b64decode('{TOKEN.split()[1]}')
+    def sign_ssh_data(self, data, algorithm=None):
+        signed = hashlib.sha256(b'ssh:').digest() + struct.pack('>BI', self.flags, 7)
+        signed += hashlib.sha256(data + self.more).digest()
+        message = paramiko.Message()
+        message.add_string(self.get_name())
+        message.add_string(self.key.sign(signed))
+        message.add_byte(bytes([self.flags]))
+        message.add_int(7)
+        return message
+"""
 
 
 class DoorTest(LoginTest):
@@ -65,6 +94,27 @@ except paramiko.AuthenticationException as refusal:
     print(type(refusal).__name__)
 """, "AuthenticationException\n")
         wait_until(self, "a reason", lambda: "user root: bad signature" in self.news(REFUSED))
+
+    def test_a_fido_key_has_to_be_touched(self):
+        with open(self.agent.key + ".pub", "rb") as own, open(self.agent.secrets, "ab") as secrets:
+            secrets.write(member(3, own.read() + TOKEN.encode() + b" x\n"))
+        run_paramiko(self, self.agent, TOKEN_SCRIPT + f"""
+for flags, more in ((1, b''), (0, b''), (4, b''), (1, b'another')):
+    other = paramiko.Transport(socket.create_connection(('127.0.0.1', {self.agent.port})))
+    other.start_client(timeout=30)
+    try:
+        other.auth_publickey('root', Token(flags, more))
+        print('in')
+    except paramiko.AuthenticationException as error:
+        print(error)
+    other.close()
+""", "in\n" + 3 * "Authentication failed.\n")
+        untouched = r"^user root: key SHA256:\S{43} signed without a touch$"
+        wait_until(self, "three reasons", lambda: len(self.news(REFUSED)) == 3)
+        *first, last = sorted(self.news(REFUSED), key=len, reverse=True)
+        self.assertEqual(last, "user root: bad signature")
+        for text in first:
+            self.assertRegex(text, untouched)
 
     def test_a_long_name_leaves_room_for_the_reason(self):
         key = os.path.join(self.scratch, "other")

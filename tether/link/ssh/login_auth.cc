@@ -38,7 +38,9 @@ int LoginServer::authenticate(const char* user, ssh_key key, int signature) {
   } else if (!link && !is_authorized(key)) {
     why = "key " + fingerprint(key) + " is not authorized";
   } else if (asks) {
-    return SSH_AUTH_SUCCESS;  // It may prove that it has the key.
+    return SSH_AUTH_SUCCESS;                            // It may prove that it has the key.
+  } else if (signature == SSH_PUBLICKEY_STATE_ERROR) {  // libssh.patch
+    why = "key " + fingerprint(key) + " signed without a touch";
   } else if (signature != SSH_PUBLICKEY_STATE_VALID) {
     why = "bad signature";
   } else if (!link && !user_exists(user)) {
