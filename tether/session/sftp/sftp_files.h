@@ -34,7 +34,7 @@ class SftpReader {
   uint32_t u32();
   uint64_t u64();
   std::string_view text();
-  std::string path();              // a NUL in it is no message
+  std::string path();              // one with a NUL is not ok(), and none to use
   bool ok() const { return ok_; }  // false: there was less than asked for
 
  private:

@@ -18,8 +18,15 @@ void SftpServer::attributes(int result, const struct stat& about) {
   send(body);
 }
 
+void SftpServer::call(SftpReader& in, int (*what)(const char*)) {
+  const std::string path = in.path();
+  if (!in.ok()) return done(EINVAL);
+  done_call(what(path.c_str()));
+}
+
 void SftpServer::stat(SftpReader& in, bool follow) {
   const std::string path = in.path();
+  if (!in.ok()) return done(EINVAL);
   struct stat about {};
   attributes(follow ? ::stat(path.c_str(), &about) : ::lstat(path.c_str(), &about), about);
 }
@@ -46,6 +53,7 @@ void SftpServer::name(const std::string& path) {
 // Its last name need not exist.
 void SftpServer::real_path(SftpReader& in) {
   const std::string path = in.path();
+  if (!in.ok()) return done(EINVAL);
   char resolved[PATH_MAX];
   if (::realpath(path.c_str(), resolved) != nullptr) return name(resolved);
   if (errno != ENOENT) return done(errno);
@@ -66,6 +74,7 @@ void SftpServer::rename(SftpReader& in) {
 
 void SftpServer::read_link(SftpReader& in) {
   const std::string path = in.path();
+  if (!in.ok()) return done(EINVAL);
   char target[PATH_MAX];
   const ssize_t n = ::readlink(path.c_str(), target, sizeof target);
   if (n < 0) return done(errno);
@@ -82,6 +91,7 @@ void SftpServer::symlink(SftpReader& in) {
 
 void SftpServer::statvfs(SftpReader& in) {
   const std::string path = in.path();
+  if (!in.ok()) return done(EINVAL);
   struct statvfs about {};
   if (::statvfs(path.c_str(), &about) != 0) return done(errno);
   SftpWriter body;

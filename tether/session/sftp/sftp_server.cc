@@ -145,6 +145,7 @@ void SftpServer::set_file_attributes(SftpReader& in) {
 void SftpServer::open_directory(SftpReader& in) {
   SftpFile file;
   file.path = in.path();
+  if (!in.ok()) return done(EINVAL);
   file.directory.reset(::opendir(file.path.c_str()));
   if (!file.directory) return done(errno);
   add(std::move(file));
@@ -217,13 +218,13 @@ bool SftpServer::dispatch(Type type, SftpReader& in) {
       read_directory(in);
       return true;
     case kRemove:
-      done_call(::unlink(in.path().c_str()));
+      call(in, ::unlink);
       return true;
     case kMkdir:
       make_directory(in);
       return true;
     case kRmdir:
-      done_call(::rmdir(in.path().c_str()));
+      call(in, ::rmdir);
       return true;
     case kRealpath:
       real_path(in);

@@ -57,6 +57,8 @@ class SftpServer {
   void done(int errno_value);
   // What the syscall gave: 0, or -1 with errno.
   void done_call(int result) { done(result == 0 ? 0 : errno); }
+  // Of a request that names a path and nothing else.
+  void call(SftpReader& in, int (*what)(const char*));
   void attributes(int result, const struct stat& about);
   SftpFile* find(std::string_view handle);
   void add(SftpFile file);

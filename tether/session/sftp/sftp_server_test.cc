@@ -11,7 +11,8 @@ namespace tether {
 namespace {
 
 constexpr uint8_t kStatus = 101, kHandle = 102, kData = 103, kName = 104;
-constexpr uint32_t kNoAttributes = 0, kOk = 0, kEof = 1, kNoSuchFile = 2, kFailure = 4;
+constexpr uint32_t kNoAttributes = 0, kOk = 0, kEof = 1, kNoSuchFile = 2, kFailure = 4,
+                   kBadMessage = 5;
 
 class SftpServerTest : public testing::Test {
  protected:
@@ -115,6 +116,28 @@ TEST_F(SftpServerTest, HandlesHaveAnEnd) {
   for (uint32_t i = 0; i < SftpServer::kMaxHandles; ++i) open(path, 1);
   auto packet = begin(3);
   EXPECT_EQ(status(packet.text(path).u32(1).u32(kNoAttributes)), kFailure);
+}
+
+TEST_F(SftpServerTest, APathWithANulNamesNothing) {
+  const std::string path = file("a");
+  const std::string longer = path + std::string("\0b", 2);
+  std::filesystem::create_directory(directory_ + "/d");
+  const std::string directory = directory_ + std::string("/d\0b", 4);
+  std::filesystem::create_symlink("a", directory_ + "/l");
+  const std::string link = directory_ + std::string("/l\0b", 4);
+  for (const uint8_t type : {uint8_t{13}, uint8_t{7}, uint8_t{17}, uint8_t{16}}) {
+    auto packet = begin(type);
+    EXPECT_EQ(status(packet.text(longer)), kBadMessage) << int{type};
+  }
+  for (const uint8_t type : {uint8_t{15}, uint8_t{11}}) {
+    auto packet = begin(type);
+    EXPECT_EQ(status(packet.text(directory)), kBadMessage) << int{type};
+  }
+  auto read_link = begin(19);
+  EXPECT_EQ(status(read_link.text(link)), kBadMessage);
+  auto statvfs = begin(200);
+  EXPECT_EQ(status(statvfs.text("statvfs@openssh.com").text(longer)), kBadMessage);
+  EXPECT_TRUE(std::filesystem::exists(path) && std::filesystem::exists(directory_ + "/d"));
 }
 
 TEST_F(SftpServerTest, WhatMakesNoSenseIsAnsweredOrEnds) {
