@@ -14,9 +14,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/fd_message.h"
+#include "protocol/config.h"
 #include "tether/link/link_process_driver.h"
 #include "tether/supervisor/link_messages.h"
 
@@ -29,7 +31,7 @@ class LinkHandOver : public testing::Test {
     common::UniqueFd fd;
   };
 
-  LinkHandOver() {
+  explicit LinkHandOver(protocol::pb::ContainerVm config = {}) : config_(std::move(config)) {
     auto line = socket_pair(SOCK_STREAM);
     line_ = std::move(line[1]);
     options_.key.fill(std::byte{5});
@@ -75,6 +77,7 @@ class LinkHandOver : public testing::Test {
       say(supervisor_.get(), piece.header, {piece.fd.get()});
     }
     LinkProcess::Options guest;
+    guest.config = config_;
     guest.endpoint = options_;
     guest.endpoint.role = serial_transport::Role::kGuest;
     guest.openers.push_back(
@@ -159,6 +162,7 @@ class LinkHandOver : public testing::Test {
     });
   }
 
+  protocol::pb::ContainerVm config_;
   boost::asio::io_context io_{1};
   serial_transport::EndpointOptions options_;
   common::UniqueFd line_, supervisor_, wire_, requests_;

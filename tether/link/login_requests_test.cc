@@ -18,6 +18,7 @@ namespace {
 
 class LoginRequests : public LinkHandOver {
  protected:
+  using LinkHandOver::LinkHandOver;
   static constexpr uint32_t kSession = 5;
   common::UniqueFd ask(SshAsk service, const std::string& first) {
     auto ends = socket_pair(SOCK_STREAM);
@@ -114,6 +115,32 @@ TEST_F(LoginRequests, TheSuccessorServesTheAttachOfAnExecThatWasAnsweredBefore) 
   begin(std::move(left));
   tell_session('e');
   expect_attached(late);
+}
+
+class SecureLoginRequests : public LoginRequests {
+ protected:
+  SecureLoginRequests() : LoginRequests(secure()) {}
+  static protocol::pb::ContainerVm secure() {
+    protocol::pb::ContainerVm config;
+    config.mutable_link()->set_security(protocol::pb::Link::SSH);
+    return config;
+  }
+};
+
+TEST_F(SecureLoginRequests, AHostEndsLoginBecomesTheLinkOnce) {
+  const auto link = ask(SshAsk::kServeLink, "");
+  std::string hello;
+  ASSERT_TRUE(hear(link, hello));
+  EXPECT_FALSE(hello.empty());
+  EXPECT_TRUE(ends(ask(SshAsk::kServeLink, "")));
+  std::array<char, 1> byte;
+  EXPECT_NE(::recv(link.get(), byte.data(), byte.size(), MSG_DONTWAIT | MSG_PEEK), 0) << "it ended";
+}
+
+TEST_F(SecureLoginRequests, AnotherLoginBecomesNoLink) {
+  const auto control = ask_exec('e');
+  wait_for_message(LinkType::kLaunch);
+  EXPECT_TRUE(ends(ask(SshAsk::kServeLink, "")));
 }
 
 }  // namespace

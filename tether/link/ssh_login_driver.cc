@@ -150,10 +150,13 @@ bool SshLogin::take_request() {
   common::take_fds(message, {&fd, 1});
   const auto asked = static_cast<SshAsk>(bytes[0]);
   if (asked == SshAsk::kServeLink) {
-    if (fd) serve_link_(std::move(fd));
+    // A host end's login asks for it once and for nothing before. Whoever else does has been taken
+    // over, and may not cut the control plane again and again.
+    if (!std::exchange(was_served_, true) && fd) serve_link_(std::move(fd));
     return true;
   }
   if (asked == SshAsk::kServeControl || asked == SshAsk::kServeStdio) {
+    was_served_ = true;
     const auto place = std::find_if(served_.begin(), served_.end(),
                                     [](const auto& weak) { return weak.expired(); });
     if (!fd || place == served_.end()) return true;  // Its other end hears of it.

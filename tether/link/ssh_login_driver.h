@@ -88,6 +88,7 @@ class SshLogin : public std::enable_shared_from_this<SshLogin> {
   boost::asio::local::stream_protocol::socket wire_;
   boost::asio::posix::stream_descriptor requests_;
   std::array<std::weak_ptr<LocalConnection>, kMaxServed> served_;
+  bool was_served_ = false;
   Way up_, down_;
   int tasks_ = 0;  // that have not ended
   std::function<void()> on_left_;
