@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -328,6 +329,50 @@ assert b'ready' in channel.recv(100)
 request(channel, 'break', 500)
 print(channel.recv_exit_status())
 """, "3\n")
+
+    def test_a_session_that_is_left_while_it_starts_is_hung_up_on(self):
+        closed, heard = (os.path.join(self.scratch, name) for name in ("closed", "heard"))
+        self.agent.answers.clear()
+        self.agent.starting = 3
+
+        def answer():
+            wait_until(self, "a closed channel", lambda: os.path.exists(closed))
+            self.agent.answers.set()
+            wait_until(self, "a signal", lambda: self.agent.signals)
+            with open(heard, "w", encoding="ascii"):
+                pass
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        run_paramiko(self, self.agent, f"""
+import os, time
+channel = transport.open_session(timeout=30)
+request(channel, 'exec', 'sleep 1000')
+channel.close()
+transport.open_session(timeout=30)
+open({closed!r}, 'w').close()
+for i in range(3000):
+    if os.path.exists({heard!r}):
+        print('heard')
+        break
+    time.sleep(0.01)
+""", "heard\n")
+        thread.join()
+        self.assertEqual([number for _, number in self.agent.signals], [signal.SIGHUP])
+
+    def test_a_client_that_goes_while_its_session_starts_hangs_up_on_it(self):
+        self.agent.answers.clear()
+        self.agent.starting = 3
+        client = subprocess.Popen(["ssh", "-F", self.agent.config, "fake", "sleep 1000"],
+                                  stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        self.addCleanup(client.stdin.close)
+        wait_until(self, "a session", lambda: any(
+            session.process for session in list(self.agent.sessions.values())))
+        client.kill()
+        client.wait()
+        self.agent.answers.set()
+        wait_until(self, "a signal", lambda: self.agent.signals)
+        self.assertEqual([number for _, number in self.agent.signals], [signal.SIGHUP])
 
     def test_variables_are_taken_by_a_list(self):
         result = self.ssh("-o", "SetEnv=LC_ALL=C.UTF-8 LD_PRELOAD=/x TZ=UTC", "fake",

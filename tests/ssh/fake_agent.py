@@ -5,6 +5,7 @@ Logins are accepted on a TCP port of 127.0.0.1. Sessions are processes of this h
 
 import array
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -14,7 +15,7 @@ import subprocess
 import threading
 import time
 
-from fake_session import PIECE, Session, fields, first, in_thread, member, varint
+from fake_session import PIECE, SHELL, Session, fields, first, in_thread, member, varint
 
 CONTROL, STDIO, REFUSED, LOGGED_IN, ENDED, LINK = 1, 2, 3, 4, 5, 6
 ATTACH, ATTACHED, DATA, ACK, EOF, RESIZE, EXIT, EXIT_ACK, ERROR = range(1, 10)
@@ -66,9 +67,13 @@ class FakeAgent:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.listener.getsockname()[1]
         self.news, self.sessions, self.logins = [], {}, []
-        self.requests, self.served = {}, []  # the session of each request; sockets of logins
+        self.started, self.requests = {}, {}  # the session of each request: from then on, once it is answered
+        self.served = []  # sockets of logins
         self.askers = []  # sockets of requests
         self.env = None  # of logins that come
+        self.answers, self.signals = threading.Event(), []  # shells are answered while it is set
+        self.answers.set()
+        self.starting = 0  # how many signals come before their session has started
         self.lock = threading.Lock()
         self.answered = threading.Condition(self.lock)  # one more of the requests is
         self.config = os.path.join(directory, "config")
@@ -191,17 +196,26 @@ class FakeAgent:
         if 7 in request:
             exec_ = fields(request[7][0])
             with self.lock:
-                number = self.requests.get(request[1][0])
+                number = self.started.get(request[1][0])
                 if number is None:
                     session = Session(self, fields(first(exec_, 6, b"")), fields(first(exec_, 1, b"")))
                     own.append(session)
-                    number = self.requests[request[1][0]] = len(self.sessions) + 2
+                    number = self.started[request[1][0]] = len(self.sessions) + 2
                     self.sessions[number] = session
-                    self.answered.notify_all()
+            if self.sessions[number].kind == SHELL:
+                self.answers.wait()
+            with self.lock:
+                self.requests[request[1][0]] = number
+                self.answered.notify_all()
             reply += member(4, number)
         elif 4 in request:
             asked = fields(request[4][0])
-            self.sessions[asked[1][0]].signal(asked[2][0])
+            if self.starting > 0:
+                self.starting -= 1
+                reply += member(2, member(2, errno.EAGAIN))
+            else:
+                self.signals.append((asked[1][0], asked[2][0]))
+                self.sessions[asked[1][0]].signal(asked[2][0])
         message = member(1, reply)
         sock.sendall(varint(len(message)) + message)
 

@@ -250,8 +250,9 @@ void LoginServer::hang_up() {
     if (patience() < 0 || !wait(-1)) break;
   }
   const uint64_t deadline = now_ms() + kLastWordsMs;
-  while (services_.pump() && (services_.events() & POLLOUT) != 0 && now_ms() < deadline) {
-    pollfd waiting{services_.fd(), POLLOUT, 0};
+  // Whatever was about to start is hung up on with its answer.
+  while (services_.pump() && services_.waits() && now_ms() < deadline) {
+    pollfd waiting{services_.fd(), services_.events(), 0};
     ::poll(&waiting, 1, static_cast<int>(kLastWordsMs));
   }
 }

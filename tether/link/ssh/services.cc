@@ -119,6 +119,11 @@ std::string SshServices::ask(Request request, std::function<void(const Reply&)> 
   return id;
 }
 
+void SshServices::redirect(const std::string& id, std::function<void(const Reply&)> then) {
+  const auto found = waiting_.find(id);
+  if (found != waiting_.end()) found->second.then = std::move(then);
+}
+
 short SshServices::events() const {
   return static_cast<short>(POLLIN | (out_.empty() ? 0 : POLLOUT));
 }

@@ -40,11 +40,15 @@ class SshServices {
   // Should another link process take over meanwhile it is asked again, and answered once.
   std::string ask(Request request, std::function<void(const Reply&)> then = {});
   void forget(const std::string& id) { waiting_.erase(id); }
+  // The reply goes to somebody else. An id that nobody waits for is none.
+  void redirect(const std::string& id, std::function<void(const Reply&)> then);
   // Sends what can be now, and receives unless it is known that nothing has come. False: the link
   // process has gone, and nobody has taken over.
   bool pump(bool readable = true);
   int fd() const { return control_.get(); }
   short events() const;
+  // Something was asked and is not answered yet.
+  bool waits() const { return !waiting_.empty(); }
 
  private:
   bool receive();

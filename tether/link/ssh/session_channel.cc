@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include "common/utf8.h"
 #include "protocol/stage.h"
@@ -18,6 +19,7 @@ constexpr size_t kMaxVariable = 4096;
 constexpr size_t kMaxCommand = 128 * 1024;
 // For whoever has been given all input, to do with it what he was to, before he is hung up on.
 constexpr uint64_t kEndMs = 5000;
+constexpr int kHangUps = 1000;  // an answer lies between each two
 
 bool may_set(std::string_view name) {
   static constexpr std::array<std::string_view, 5> kNames = {"LANG", "LANGUAGE", "TZ", "COLORTERM",
@@ -32,6 +34,19 @@ int signal_number(std::string_view name) {
     if (known != nullptr && name == known) return number;
   }
   return 0;
+}
+
+// As often as it takes: one that has not started yet cannot be signalled.
+void send_hang_up(SshServices& services, uint32_t session, int tries) {
+  SshServices::Request request;
+  request.mutable_signal()->set_session(session);
+  request.mutable_signal()->set_number(SIGHUP);
+  request.mutable_signal()->set_whole_group(true);
+  services.ask(std::move(request), [&services, session, tries](const auto& reply) {
+    if (reply.failure().errno_value() == EAGAIN && tries > 1) {
+      send_hang_up(services, session, tries - 1);
+    }
+  });
 }
 
 }  // namespace
@@ -193,9 +208,14 @@ bool SessionChannel::on_break() {
 }
 
 // As a terminal that is taken away does. Who takes no notice ends with its last client, which we
-// are.
+// are. What is about to start hears of it once it has its number; by then we may be gone.
 void SessionChannel::hang_up() {
-  if (!stdio_.ended()) signal(SIGHUP);
+  if (stdio_.ended()) return;
+  if (stdio_.session() != 0) return send_hang_up(services_, stdio_.session(), kHangUps);
+  services_.redirect(request_, [&services = services_](const auto& reply) {
+    if (reply.session() != 0) send_hang_up(services, reply.session(), kHangUps);
+  });
+  request_.clear();
 }
 
 }  // namespace tether
