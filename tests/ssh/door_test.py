@@ -374,6 +374,18 @@ for i in range(3000):
         wait_until(self, "a signal", lambda: self.agent.signals)
         self.assertEqual([number for _, number in self.agent.signals], [signal.SIGHUP])
 
+    def test_the_clients_terminal_modes_go_with_the_session(self):
+        modes = b"\x03\0\0\0\x08\x2a\0\0\0\x01\0"
+        run_paramiko(self, self.agent, f"""
+channel = transport.open_session(timeout=30)
+request(channel, 'pty-req', 'vt100', 80, 24, 0, 0, {modes!r})
+channel.exec_command('echo $TERM; stty size')
+print(channel.recv_exit_status())
+""", "0\n")
+        session, = [one for one in self.agent.sessions.values() if one.process]
+        self.assertTrue(session.tty)
+        self.assertEqual(session.modes, modes)
+
     def test_variables_are_taken_by_a_list(self):
         result = self.ssh("-o", "SetEnv=LC_ALL=C.UTF-8 LD_PRELOAD=/x TZ=UTC", "fake",
                           "echo $LC_ALL,$LD_PRELOAD,$TZ")

@@ -114,6 +114,7 @@ class Session:
         self.outputs, self.input, self.process = [], None, None
         self.taking, self.taken = threading.Lock(), 0  # bytes of input
         self.kind = first(login, 1, SHELL)
+        self.modes = first(login, 3, b"")
         self.user = first(session, 4, b"").decode()
         self.code = 0 if self.user in agent.users else 1
         if self.kind == CHECK or self.code != 0:

@@ -61,9 +61,11 @@ class SshTest(SshMachineTest):
 
     def test_a_terminal_is_one(self):
         terminal = Terminal(self, columns=91, rows=27)
+        terminal.line("stty erase '^H' iutf8")
         terminal.line(f"vch ssh {self.container}")
         terminal.wait_for(r"# $", after=self.container)
         terminal.ask("stty size", r"27 91")
+        terminal.ask("stty -a", r"(?s)erase = \^H;.* iutf8\s")
         terminal.ask("echo $TERM $0", r"(tmux|screen|xterm)\S* -sh")
         # A key that comes before the shell has read its line is no signal, and stays unread.
         command = "sh -c 'echo run''s; exec sleep 100000'"

@@ -8,6 +8,7 @@ namespace tether {
 namespace {
 
 constexpr size_t kMaxShown = 128;
+constexpr size_t kMaxTerminalModes = 1024;  // there are 160
 
 std::string_view name_of(std::string_view variable) {
   return variable.substr(0, variable.find('='));
@@ -39,6 +40,11 @@ common::Status check_login(const protocol::pb::Exec& exec) {
   if (exec.session().argv_size() + (command.empty() ? 0 : 1) > 1) {
     return common::make_error(EINVAL, "request field", "exec.session.argv",
                               "want one command line at most for a login");
+  }
+  if (exec.login().terminal_modes().size() > kMaxTerminalModes) {
+    return common::make_error(
+        EINVAL, "request field", "exec.login.terminal_modes",
+        std::to_string(exec.login().terminal_modes().size()) + " bytes, want at most 1024");
   }
   const bool shell = exec.login().kind() == protocol::pb::Login::SHELL;
   if (!command.empty() && (!shell || command.find('\0') != std::string::npos)) {

@@ -97,6 +97,9 @@ TEST(ExecSpec, OfALoginHasWhatTheContainerHasAndNothingBeside) {
               exec.mutable_session()->add_argv("b");
             }),
             "exec.session.argv");
+  EXPECT_EQ(
+      object([](Exec& exec) { exec.mutable_login()->set_terminal_modes(std::string(1025, 'm')); }),
+      "exec.login.terminal_modes");
   EXPECT_EQ(object([](Exec& exec) { exec.mutable_archive()->set_path("/"); }), "exec.archive");
 }
 

@@ -19,6 +19,7 @@
 #include "tether/session/privileges.h"
 #include "tether/session/report.h"
 #include "tether/session/terminal.h"
+#include "tether/session/terminal_modes.h"
 
 namespace tether {
 namespace {
@@ -205,6 +206,11 @@ StageError start(const protocol::pb::LaunchSpec& spec, int busybox, bool fresh) 
     if (opened.has_error()) return opened.error();
     terminal = std::move(*opened);
     plan.terminal = terminal.slave.get();
+    const std::string& modes = spec.login().terminal_modes();
+    if (const int failed = modes.empty() ? 0 : set_terminal_modes(plan.terminal, modes);
+        failed != 0) {
+      return at(Stage::kStdio, common::make_error(failed, "set the modes of", terminal.name));
+    }
     report_terminal(terminal.master.get());
     terminal.master.reset();
   }

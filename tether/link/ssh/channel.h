@@ -52,6 +52,11 @@ class SshChannel {
   bool is(ssh_channel channel) const { return channel == channel_; }
   // Of a terminal's line (RFC 4335). False: there is none.
   virtual bool on_break() { return false; }
+  // A client's terminal; `modes` as RFC 4254, 8 has them. False: it is refused.
+  virtual bool on_terminal(const char* /*term*/, int /*columns*/, int /*rows*/,
+                           std::string_view /*modes*/) {
+    return false;
+  }
   // Somebody may type into it.
   virtual bool is_typed() const { return false; }
 

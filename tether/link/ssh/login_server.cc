@@ -281,16 +281,36 @@ int LoginServer::on_message(ssh_message message) {
                ? 0
                : 1;
   }
+  if (type == SSH_REQUEST_CHANNEL && subtype == SSH_CHANNEL_REQUEST_PTY) {
+    return on_terminal(message) && ssh_message_channel_request_reply_success(message) == SSH_OK ? 0
+                                                                                                : 1;
+  }
   const bool forward = type == SSH_REQUEST_CHANNEL_OPEN && subtype == SSH_CHANNEL_DIRECT_TCPIP;
   if (!forward || user_.empty() || is_link_ || !has_room()) return 1;
   openings_.push_back(std::make_unique<ForwardOpening>(services_, message, user_));
   return 2;
 }
 
-bool LoginServer::on_break(ssh_channel channel) {
+SshChannel* LoginServer::find(ssh_channel channel) const {
   const auto found = std::find_if(channels_.begin(), channels_.end(),
                                   [channel](const auto& known) { return known->is(channel); });
-  return found != channels_.end() && (*found)->on_break();
+  return found == channels_.end() ? nullptr : found->get();
+}
+
+bool LoginServer::on_break(ssh_channel channel) {
+  SshChannel* const found = find(channel);
+  return found != nullptr && found->on_break();
+}
+
+bool LoginServer::on_terminal(ssh_message message) {
+  SshChannel* const found = find(ssh_message_channel_request_channel(message));
+  const char* term = nullptr;
+  int columns = 0;
+  int rows = 0;
+  const ssh_string modes = ssh_message_channel_request_pty(message, &term, &columns, &rows);
+  if (found == nullptr || term == nullptr || modes == nullptr) return false;
+  return found->on_terminal(term, columns, rows,
+                            {ssh_string_get_char(modes), ssh_string_len(modes)});
 }
 
 bool LoginServer::has_room() {

@@ -53,7 +53,9 @@ class LoginServer {
   bool has_room();
   void complain(const std::string& why);
   void open_forwards();
+  SshChannel* find(ssh_channel channel) const;
   bool on_break(ssh_channel channel);
+  bool on_terminal(ssh_message message);
   ssh_channel open_session();
   int on_message(ssh_message message);
   void hang_up();

@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kMaxVariables = 64;
 constexpr size_t kMaxVariable = 4096;
+constexpr size_t kMaxModes = 1024;
 constexpr size_t kMaxCommand = 128 * 1024;
 // For whoever has been given all input, to do with it what he was to, before he is hung up on.
 constexpr uint64_t kEndMs = 5000;
@@ -66,15 +67,6 @@ SessionChannel::~SessionChannel() {
 
 void SessionChannel::set_callbacks() {
   auto& on = *callbacks();
-  on.channel_pty_request_function = [](ssh_session, ssh_channel, const char* term, int columns,
-                                       int rows, int, int, void* self) {
-    auto& channel = of(self);
-    if (channel.started_ || ::strlen(term) > kMaxVariable || !common::is_utf8(term)) return -1;
-    channel.tty_ = true;
-    channel.env_["TERM"] = term;
-    channel.resize(columns, rows);
-    return 0;
-  };
   on.channel_pty_window_change_function = [](ssh_session, ssh_channel, int columns, int rows, int,
                                              int, void* self) {
     of(self).resize(columns, rows);
@@ -121,6 +113,7 @@ bool SessionChannel::start(::tether::v1::Login::Kind kind, const char* command) 
   session.set_user(user_);
   session.set_open_stdin(true);
   session.set_tty(tty_ && kind == ::tether::v1::Login::SHELL);
+  if (session.tty()) exec.mutable_login()->set_terminal_modes(modes_);
   session.mutable_window()->set_rows(rows_);
   session.mutable_window()->set_columns(columns_);
   if (command != nullptr && common::is_utf8(command)) {
@@ -183,6 +176,16 @@ void SessionChannel::tell_exit(const protocol::StdioExit& exit) {
   } else {
     ssh_channel_request_send_exit_status(channel(), static_cast<int>(exit.exit_code));
   }
+}
+
+bool SessionChannel::on_terminal(const char* term, int columns, int rows, std::string_view modes) {
+  if (started_ || ::strlen(term) > kMaxVariable || !common::is_utf8(term)) return false;
+  if (modes.size() > kMaxModes) return false;
+  tty_ = true;
+  modes_ = modes;
+  env_["TERM"] = term;
+  resize(columns, rows);
+  return true;
 }
 
 void SessionChannel::resize(int columns, int rows) {

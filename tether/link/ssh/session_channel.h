@@ -19,6 +19,7 @@ class SessionChannel : public SshChannel {
   pollfd waits() const override { return stdio_.waits(); }
   void hang_up() override;
   bool on_break() override;
+  bool on_terminal(const char* term, int columns, int rows, std::string_view modes) override;
   bool is_typed() const override { return tty_; }
 
  private:
@@ -47,6 +48,7 @@ class SessionChannel : public SshChannel {
   bool tty_ = false;
   bool ended_ = false;
   uint16_t rows_ = 0, columns_ = 0;
+  std::string modes_;  // of the client's terminal
   std::map<std::string, std::string> env_;
   std::string request_;     // that is waited for
   std::string last_words_;  // that the client has not taken
