@@ -18,12 +18,12 @@ UPGRADES = 25 if FULL else 5
 LOGIN_UPGRADES = 20 if FULL else 3
 OWN = os.path.join(BUILD, "bin", "tether")
 NEXT = os.path.join(BUILD, "tests", "agent-next")
-NEXT_VERSION = "0.1.0-next"
+NEXT_VERSION, OLDEST_VERSION = "0.1.0-next", "0.1.0-oldest"
 MAX_GROWTH = 256  # KiB of PSS, of the same program when nothing goes on
 MAX_SHARED = 8 << 10  # KiB; streams hold more at one moment than at another
 
 
-def bad(name):
+def made(name):
     return os.path.join(BUILD, "tests", f"agent-{name}")
 
 
@@ -143,6 +143,26 @@ class Upgrade(VmTest):
         logins = vch("events", "--since", "0", "--until", "0s", "--filter", "event=ssh_login", name)
         self.assertEqual(logins.stdout.count(b"\n"), 5, logins.stdout)
 
+    def test_from_an_agent_that_writes_the_oldest_state(self):
+        """It is read as it was meant then: what is a descriptor's number today was a time."""
+        name = self.name()
+        stream = Stream(["run", "-i", "--name", name, "busybox", "cat"], 1)
+        while stream.received_bytes == 0:
+            self.assertIsNone(stream.process.poll())
+            time.sleep(0.01)
+        own, terminal = agent_version(name), Terminal(name)
+        for was, becomes, agent in ((own, OLDEST_VERSION, made("oldest")), (OLDEST_VERSION, own, OWN),
+                                    (own, NEXT_VERSION, NEXT)):
+            self.upgrade(name, agent, was, becomes)
+            reached, typed = stream.received_bytes, len(terminal.answers)
+            while stream.received_bytes == reached or len(terminal.answers) == typed:
+                self.assertEqual((stream.process.poll(), terminal.process.poll()), (None, None))
+                time.sleep(0.01)
+            self.assert_ended(vch("exec", name, "sh", "-c", "echo on; exit 7"), 7, b"on\n", b"")
+        terminal.finish(self)
+        stream.finish(self)
+        self.assertEqual(inspect(name)["ExitCode"], 0)
+
     def test_a_bad_one_leaves_the_old_one_running(self):
         name = self.name()
         stream = Stream(["run", "-i", "--name", name, "busybox", "cat"], 1)
@@ -153,9 +173,9 @@ class Upgrade(VmTest):
         text = pathlib.Path(self.scratch, "text")
         text.write_text("no program\n", encoding="ascii")
         restarts = inspect(name)["Agent"]["LinkRestarts"]
-        for agent, *words in ((bad("crashes"), "did not come up", "signal 11"),
-                              (bad("hangs"), "did not come up", "more than 10 s"),
-                              (bad("refuses"), "it would rather not"),
+        for agent, *words in ((made("crashes"), "did not come up", "signal 11"),
+                              (made("hangs"), "did not come up", "more than 10 s"),
+                              (made("refuses"), "it would rather not"),
                               ("/bin/busybox", "does not run"), (str(text), "does not run")):
             with self.subTest(agent):
                 self.refused(name, *words, agent=agent)

@@ -9,6 +9,10 @@
 #include "tether/supervisor/journal_writer.h"
 #include "tether/supervisor/supervisor.h"
 
+namespace tether::v1::agent {
+class AgentState;
+}
+
 namespace tether {
 
 // Of protocol/agent_state.proto. This agent reads its own and the two before.
@@ -33,5 +37,8 @@ enum class StateUse {
 // descriptors are still another's.
 common::Result<std::vector<int>> load_state(std::string_view bytes, StateUse use,
                                             Supervisor& supervisor);
+
+// For tests, which have an agent that writes an earlier version: nothing else does anything here.
+void on_state_saved(::tether::v1::agent::AgentState& state, std::vector<int>& descriptors);
 
 }  // namespace tether

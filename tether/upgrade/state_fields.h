@@ -12,6 +12,8 @@ struct StateFields {
   using Rows = google::protobuf::RepeatedPtrField<T>;
   using All = ::tether::v1::agent::AgentState;
 
+  // From what it meant in the version that wrote it to what it means here: state_versions.cc.
+  static void translate(All& message);
   // state_supervisor.cc
   static common::Status open(Supervisor& it);
   static void carry_all(Carry& carry, All& message, Supervisor& it);

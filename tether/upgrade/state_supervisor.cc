@@ -184,10 +184,11 @@ common::Result<SavedState> save_state(Supervisor& supervisor) {
   all.set_agent_version(std::string(kVersion));
   StateFields::carry_all(carry, all, supervisor);
   SavedState out;
+  out.descriptors = carry.descriptors();
+  on_state_saved(all, out.descriptors);
   if (all.ByteSizeLong() > kMostState || !all.SerializeToString(&out.bytes)) {
     return common::make_error(EFBIG, "save", "state");
   }
-  out.descriptors = carry.descriptors();
   return out;
 }
 
@@ -204,6 +205,7 @@ common::Result<std::vector<int>> load_state(std::string_view bytes, StateUse use
                                   std::string(kVersion) + " knows " + std::to_string(kOldestState) +
                                   " to " + std::to_string(kStateVersion));
   }
+  StateFields::translate(all);
   RETURN_IF_ERROR(StateFields::open(supervisor));
   Carry carry(use == StateUse::kResume ? Carry::Way::kLoad : Carry::Way::kCheck);
   StateFields::carry_all(carry, all, supervisor);
