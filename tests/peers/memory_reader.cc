@@ -5,7 +5,6 @@
 //   memory-reader: ROUND pid1 KEY ID PSS link KEY ID PSS ssh PSS ...
 // how often each text was found, and each process's proportional share of memory in KiB; "ssh" once
 // for each login.
-#include <dirent.h>
 #include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +20,7 @@
 
 #include "common/io.h"
 #include "common/unique_fd.h"
+#include "staying_hook.h"
 
 namespace {
 
@@ -107,21 +107,6 @@ unsigned pss_kib(const std::string& process) {
   return at == std::string::npos ? 0 : static_cast<unsigned>(std::atoi(use->c_str() + at + 5));
 }
 
-// Those of the agent's that have this role now.
-std::vector<std::string> processes(const std::string& role) {
-  std::vector<std::string> found;
-  DIR* listing = ::opendir("/proc");
-  if (listing == nullptr) return found;
-  while (const dirent* entry = ::readdir(listing)) {
-    const std::string name = entry->d_name;
-    const auto words = common::read_file("/proc/" + name + "/cmdline", 4096);
-    if (words.has_value() && *words == std::string("tether\0", 7) + role + '\0')
-      found.push_back(name);
-  }
-  ::closedir(listing);
-  return found;
-}
-
 std::string told(const char* who, const std::string& process, const Found& found) {
   return std::string(" ") + who + " " + std::to_string(found.key) + " " + std::to_string(found.id) +
          " " + std::to_string(pss_kib(process));
@@ -133,9 +118,9 @@ std::string told(const char* who, const std::string& process, const Found& found
   for (unsigned round = 1;; ++round) {
     std::string text =
         "memory-reader: " + std::to_string(round) + told("pid1", "1", reader.look_at("1"));
-    for (const std::string& link : processes("link"))
+    for (const std::string& link : staying_hook::processes("link"))
       text += told("link", link, reader.look_at(link));
-    for (const std::string& login : processes("ssh"))
+    for (const std::string& login : staying_hook::processes("ssh"))
       text += " ssh " + std::to_string(pss_kib(login));
     text += '\n';
     (void)!::write(line.get(), text.data(), text.size());
@@ -147,17 +132,7 @@ std::string told(const char* who, const std::string& process, const Found& found
 }  // namespace
 
 int main() {
-  std::array<int, 2> left{};
-  if (::pipe(left.data()) != 0) return 1;
-  const pid_t child = ::fork();
-  if (child < 0) return 1;
-  if (child > 0) {
-    // The hook's own group ends with it: not before the child has left that.
-    ::close(left[1]);
-    char nothing = 0;
-    return ::read(left[0], &nothing, 1) == 0 ? 0 : 1;
-  }
-  ::setsid();
-  for (const int end : left) ::close(end);
+  int exit_code = 0;
+  if (!staying_hook::stay(exit_code)) return exit_code;
   look_for_ever();
 }

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/vm_sockets.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@ namespace escape {
 namespace {
 
 constexpr unsigned kLinkPort = 1024;
+constexpr int kVerdictMs = 8000;
 
 std::string port_by_own_node() {
   std::string said = "none";
@@ -104,13 +106,17 @@ std::string vsock_to(unsigned cid) {
   address.svm_port = kLinkPort;
   if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return "ok";
   if (errno != EINPROGRESS) return error_name(errno);
-  ::usleep(300000);
+  pollfd waiting{fd, POLLOUT, 0};
+  if (::poll(&waiting, 1, kVerdictMs) != 1)
+    return "no verdict";  // the kernel's own comes after 2 s
   int error = 0;
   socklen_t size = sizeof error;
   ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  if (error != 0) return error_name(error);
   std::array<char, 64> bytes;
-  if (error == 0 && ::recv(fd, bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) return "answered";
-  return error == 0 ? "silent" : error_name(error);
+  waiting.events = POLLIN;
+  if (::poll(&waiting, 1, kVerdictMs) != 1) return "taken, and silent";
+  return ::recv(fd, bytes.data(), bytes.size(), 0) > 0 ? "answered" : "taken, and closed";
 }
 
 std::string vsock_to_host() { return vsock_to(VMADDR_CID_HOST); }

@@ -14,11 +14,18 @@ struct Attempt {
 
 std::span<const Attempt> secret_attempts();   // the configuration and the key
 std::span<const Attempt> device_attempts();   // links, journal, console, watchdog
-std::span<const Attempt> process_attempts();  // the agent's processes and namespaces
-std::span<const Attempt> kernel_attempts();   // ways into the kernel, or to its helpers
-std::span<const Attempt> group_attempts();    // control groups and mounts
+std::span<const Attempt> process_attempts();  // the agent's processes
+std::span<const Attempt> namespace_attempts();
+std::span<const Attempt> kernel_attempts();  // ways into the kernel, or to its helpers
+std::span<const Attempt> group_attempts();   // control groups and mounts
 std::span<const Attempt> exhausting_attempts();
 std::span<const Attempt> launching_attempts();  // end with stdin
+
+// What an attempt would have the kernel start, outside: this program, by its path there. Its trace
+// lies where it is seen from within.
+inline constexpr const char* kHelper = "/run/tether/root/escape";
+bool leave_trace();  // in the helper
+bool has_trace();    // in the container
 
 // "EPERM"; of 0 "ok".
 std::string error_name(int error);

@@ -76,17 +76,17 @@ std::string agents_mounts() {
   return count > 3 ? "none" : "too few";
 }
 
-// Whether the agent loses what is unmounted here is seen by what it does afterwards.
+// These two are looked at from outside: what PID 1 has mounted stays as it was.
 std::string everything_unmounted() {
   if (::unshare(CLONE_NEWNS) != 0) return error_name(errno);
   for (const char* path : {"/proc", "/sys", "/dev"}) ::umount2(path, MNT_DETACH);
   return error_name(::umount2("/", MNT_DETACH) == 0 ? 0 : errno);
 }
 
+// It stays, so that it is not missed.
 std::string mount_passed_up() {
   return error_name(::mount(nullptr, "/", nullptr, MS_REC | MS_SHARED, nullptr) == 0 &&
-                            ::mount("tmpfs", "/mnt", "tmpfs", 0, nullptr) == 0 &&
-                            ::umount("/mnt") == 0
+                            ::mount("passed-up", "/mnt", "tmpfs", 0, nullptr) == 0
                         ? 0
                         : errno);
 }

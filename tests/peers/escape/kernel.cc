@@ -13,7 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <string_view>
 
 #include "escape.h"
 
@@ -26,56 +28,56 @@ std::string init_module() { return try_call(SYS_init_module, 0, 0, 0); }
 std::string finit_module() { return try_call(SYS_finit_module, -1, 0, 0); }
 std::string sysrq() { return try_write("/proc/sysrq-trigger", "b"); }
 std::string sysrq_setting() { return try_write("/proc/sys/kernel/sysrq", "1"); }
-std::string modprobe_helper() { return try_write("/proc/sys/kernel/modprobe", "/tmp/helper"); }
-std::string uevent_helper() { return try_write("/sys/kernel/uevent_helper", "/tmp/helper"); }
+std::string modprobe_helper() { return try_write("/proc/sys/kernel/modprobe", kHelper); }
+std::string uevent_helper() { return try_write("/sys/kernel/uevent_helper", kHelper); }
 std::string suspended() { return try_write("/sys/power/state", "mem"); }
 std::string page_taken_offline() {
   return try_write("/sys/devices/system/memory/hard_offline_page", "0x1000000");
 }
 std::string restart_vector() { return try_call(SYS_reboot, 0xfee1dead, 672274793, 0x45584543, 0); }
 
-// A program that the kernel would start outside: did it?
-constexpr const char* kTrace = "/tmp/helper-was-here";
-
-bool make_helper() {
-  ::unlink(kTrace);
-  const int fd = ::open("/tmp/helper", O_CREAT | O_WRONLY | O_TRUNC, 0755);
-  static constexpr char kScript[] = "#!/bin/sh\ntouch /tmp/helper-was-here /helper-was-here\n";
-  const bool good = fd >= 0 && ::write(fd, kScript, sizeof kScript - 1) > 0;
-  ::close(fd);
-  return good && ::chmod("/tmp/helper", 0755) == 0;
+// Whether the kernel said that it would have written one's core to this helper.
+bool says_of_core(const std::string& helper) {
+  const int log = ::open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  std::array<char, 8192> line;
+  bool found = false;
+  while (log >= 0 && !found) {
+    const ssize_t n = ::read(log, line.data(), line.size());
+    if (n < 0 && errno == EPIPE) continue;  // lines were lost meanwhile
+    if (n <= 0) break;
+    const std::string_view text(line.data(), static_cast<size_t>(n));
+    found = text.find("Core dump to |" + helper) != std::string_view::npos;
+  }
+  ::close(log);
+  return found;
 }
 
-std::string helpers_trace() {
-  ::usleep(300000);
-  return ::access(kTrace, F_OK) == 0 ? "ran" : "nothing ran";
-}
-
+// Who crashes is waited for until the helper has read the core, so that its trace is there by then.
 std::string core_pattern() {
   const std::string before = content_of("/proc/sys/kernel/core_pattern");
-  if (!make_helper()) return "no helper";
-  if (const auto said = try_write("/proc/sys/kernel/core_pattern", "|/tmp/helper"); said != "ok") {
+  const std::string helper = kHelper + std::string(" helper");
+  if (const auto said = try_write("/proc/sys/kernel/core_pattern", "|" + helper); said != "ok") {
     return said;
   }
   const pid_t pid = ::fork();
   if (pid == 0) {
     const rlimit both{RLIM_INFINITY, RLIM_INFINITY};
     ::setrlimit(RLIMIT_CORE, &both);
+    ::signal(SIGSEGV, SIG_DFL);
     ::raise(SIGSEGV);
   }
   int status = 0;
   ::waitpid(pid, &status, 0);
-  const std::string said = helpers_trace();
   try_write("/proc/sys/kernel/core_pattern", before);
-  return said;
+  if (has_trace()) return "ran";
+  return says_of_core(kHelper) ? "nothing ran" : "not tried";
 }
 
 std::string release_agent() {
   std::string error;
-  if (!make_helper()) return "no helper";
   const std::string place = mounted("cgroup", "none,name=escape", error);
   if (place.empty()) return error;
-  try_write(place + "/release_agent", "/tmp/helper");
+  try_write(place + "/release_agent", kHelper);
   ::mkdir((place + "/x").c_str(), 0755);
   try_write(place + "/x/notify_on_release", "1");
   if (const pid_t pid = ::fork(); pid == 0) {
@@ -85,7 +87,8 @@ std::string release_agent() {
     int status = 0;
     ::waitpid(pid, &status, 0);
   }
-  return helpers_trace();
+  ::usleep(300000);
+  return has_trace() ? "ran" : "mounted";
 }
 
 // Whoever may say what runs in place of an ELF file runs in place of the agent's next process.
@@ -93,9 +96,8 @@ std::string binfmt_misc() {
   std::string error;
   const std::string place = mounted("binfmt_misc", "", error);
   if (place.empty()) return error;
-  if (!make_helper()) return "no helper";
   const std::string rule =
-      ":escape:M::\\x7fELF\\x02\\x01\\x01:\\xff\\xff\\xff\\xff\\xff\\xff\\xff:/tmp/helper:F";
+      ":escape:M::\\x7fELF\\x02\\x01\\x01:\\xff\\xff\\xff\\xff\\xff\\xff\\xff:/escape:F";
   const std::string said = try_write(place + "/register", rule);
   if (said == "ok") try_write(place + "/escape", "-1");
   return "register " + said;

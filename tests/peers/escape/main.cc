@@ -8,7 +8,7 @@
 
 #include <array>
 #include <cstdio>
-#include <cstring>
+#include <string_view>
 
 #include "escape.h"
 
@@ -57,13 +57,17 @@ std::string outcome(const Attempt& attempt) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::span<const Attempt> all[] = {escape::secret_attempts(), escape::device_attempts(),
-                                          escape::process_attempts(), escape::kernel_attempts(),
-                                          escape::group_attempts()};
+  // As the kernel starts it, with our word or a path of its own; and who looks for what that left.
+  const std::string_view wanted = argc > 1 ? argv[1] : "";
+  if (wanted == "helper" || wanted.starts_with("/")) return escape::leave_trace() ? 0 : 1;
+  if (wanted == "trace") return escape::has_trace() ? 0 : 1;
+  const std::span<const Attempt> all[] = {escape::secret_attempts(),  escape::device_attempts(),
+                                          escape::process_attempts(), escape::namespace_attempts(),
+                                          escape::kernel_attempts(),  escape::group_attempts()};
   const auto try_all = [&](std::span<const Attempt> attempts) {
     bool found = false;
     for (const Attempt& attempt : attempts) {
-      if (argc > 1 && std::strcmp(attempt.name, argv[1]) != 0) continue;
+      if (!wanted.empty() && wanted != attempt.name) continue;
       found = true;
       std::printf("%s %s\n", attempt.name, outcome(attempt).c_str());
       std::fflush(stdout);
@@ -72,7 +76,7 @@ int main(int argc, char** argv) {
   };
   bool found = false;
   for (const auto attempts : all) found = try_all(attempts) || found;
-  if (argc > 1) found = try_all(escape::exhausting_attempts()) || found;
-  if (argc > 1) found = try_all(escape::launching_attempts()) || found;
+  if (!wanted.empty()) found = try_all(escape::exhausting_attempts()) || found;
+  if (!wanted.empty()) found = try_all(escape::launching_attempts()) || found;
   return found ? 0 : 2;
 }

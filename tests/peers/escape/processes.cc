@@ -1,9 +1,7 @@
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/nsfs.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -97,17 +95,6 @@ std::string memory_of_zero() {
   return error_name(::process_vm_readv(0, &here, 1, &there, 1, 0) < 0 ? errno : 0);
 }
 
-std::string outer_namespace(const char* file) {
-  const int own = ::open(file, O_RDONLY | O_CLOEXEC);
-  if (own < 0) return "open " + error_name(errno);
-  const int outer = ::ioctl(own, NS_GET_PARENT);
-  if (outer < 0) return error_name(errno);
-  return "got " + error_name(::setns(outer, 0) == 0 ? 0 : errno);
-}
-
-std::string outer_pid_namespace() { return outer_namespace("/proc/1/ns/pid"); }
-std::string outer_cgroup_namespace() { return outer_namespace("/proc/1/ns/cgroup"); }
-
 // Twice below a root that is not the working directory's, then up: the old way out of a chroot.
 std::string out_of_the_root() {
   struct stat before {};
@@ -154,8 +141,6 @@ constexpr Attempt kAttempts[] = {
     {"parent_outside", parent_outside},
     {"ptrace_of_zero", ptrace_of_zero},
     {"memory_of_zero", memory_of_zero},
-    {"outer_pid_namespace", outer_pid_namespace},
-    {"outer_cgroup_namespace", outer_cgroup_namespace},
     {"out_of_the_root", out_of_the_root},
     {"agents_sockets", agents_sockets},
     {"pages_given_to_the_agent", pages_given_to_the_agent},
