@@ -95,7 +95,11 @@ std::string link_process(const std::string& pid) {
   }
   struct stat root {};
   const bool seen = ::stat((place + "/root/.").c_str(), &root) == 0;
-  out += ",\"root\":" + std::to_string(staying_hook::names_in(place + "/root/.").size());
+  std::string names;
+  for (const std::string& name : staying_hook::names_in(place + "/root/.")) {
+    if (name != "." && name != "..") names += (names.empty() ? "" : ",") + quoted(name);
+  }
+  out += ",\"root\":[" + names + "]";
   out += ",\"root_mode\":" + std::to_string(seen ? root.st_mode & 07777U : 07777U);
   out += ",\"root_owner\":" + std::to_string(seen ? root.st_uid : 0);
   out += ",\"root_is_pid_1s\":" +
