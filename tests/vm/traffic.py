@@ -1,5 +1,6 @@
 """Things going on in a container whose every byte is accounted for, whatever is killed meanwhile."""
 
+import contextlib
 import hashlib
 import os
 import pty
@@ -25,37 +26,52 @@ class Stream:
         self.generator = random.Random(seed)
         self.sent, self.received = hashlib.sha256(), hashlib.sha256()
         self.sent_bytes = self.received_bytes = 0
-        self.stopping, self.tired, self.rests = (threading.Event() for _ in range(3))
+        self.stopping, self.awake, self.rests = (threading.Event() for _ in range(3))
+        self.awake.set()
         self.threads = [threading.Thread(target=self.feed), threading.Thread(target=self.drain)]
         for thread in self.threads:
             thread.start()
 
     def feed(self):
-        with self.process.stdin as pipe:
+        # One that has ended says so by its code.
+        with contextlib.suppress(BrokenPipeError), self.process.stdin as pipe:
             while not self.stopping.is_set():
-                if self.tired.is_set():
+                if not self.awake.is_set():
                     self.rests.set()
-                    self.stopping.wait()
-                    return
+                    self.awake.wait()
+                    continue
                 piece = self.generator.randbytes(self.generator.randrange(1, CHUNK))
                 pipe.write(piece)
                 self.sent.update(piece)
                 self.sent_bytes += len(piece)
 
     def rest(self):
-        """Sends nothing more, without an end, and returns once all has come back."""
-        self.tired.set()
+        """Sends nothing more until wake(), and returns once all has come back."""
+        self.rests.clear()
+        self.awake.clear()
         self.rests.wait()
         while self.received_bytes < self.sent_bytes and self.process.poll() is None:
             time.sleep(0.01)
+
+    def wake(self):
+        self.awake.set()
 
     def drain(self):
         while piece := os.read(self.process.stdout.fileno(), CHUNK):
             self.received.update(piece)
             self.received_bytes += len(piece)
 
+    def give_up(self):
+        """Of one whose process has ended by itself."""
+        self.stopping.set()
+        self.wake()
+        for thread in self.threads:
+            thread.join()
+        self.process.stdout.close()
+
     def finish(self, test):
         self.stopping.set()
+        self.wake()
         for thread in self.threads:
             thread.join()
         test.assertEqual(self.process.wait(), 0)
