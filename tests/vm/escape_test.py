@@ -101,6 +101,10 @@ OUTCOMES = {
 }
 
 
+NUMBERS = ("no one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+           "sixteen seventeen eighteen nineteen twenty").split()
+
+
 def start(name, *flags, image="debian", command=("sleep", "10000")):
     result = vch("run", "-d", "--privileged", "--name", name, *flags, image, *command)
     if result.returncode != 0:
@@ -253,15 +257,28 @@ class Document(VmTest):
             with open(os.path.join(SOURCE, "tests", "vm", f"{module}.py"), encoding="utf-8") as file:
                 self.assertRegex(file.read(), rf"class {case}\b[\s\S]*def {method}\b")
 
-    def test_the_list_of_system_calls_is_the_links(self):
-        with open(os.path.join(SOURCE, "tether", "sandbox", "link_calls.json"), encoding="utf-8") as file:
+    def list_of_calls(self, text, *path):
+        """Each rule of the file is a row of the text. How many calls there are."""
+        with open(os.path.join(SOURCE, "tether", *path), encoding="utf-8") as file:
             rules = json.load(file)["syscalls"]
+        rows = ["| " + ", ".join(f"`{name}`" for name in rule["names"]) + f" | {rule['comment']} |" for rule in rules]
+        self.assertIn("\n| calls | for |\n| --- | --- |\n" + "\n".join(rows) + "\n\n", text)
+        return sum(len(rule["names"]) for rule in rules)
+
+    def test_the_lists_of_system_calls_are_the_links_and_the_verifiers(self):
         with open(os.path.join(SOURCE, "docs", "security.md"), encoding="utf-8") as file:
             text = file.read()
-        for rule in rules:
-            self.assertIn("| " + ", ".join(f"`{name}`" for name in rule["names"]) + f" | {rule['comment']} |", text)
-        count = sum(len(rule["names"]) for rule in rules)
-        self.assertIn(f" {count} system calls ", text)
+        self.assertIn(f" {self.list_of_calls(text, 'sandbox', 'link_calls.json')} system calls ", text)
+        count = self.list_of_calls(text, "upgrade", "verify_calls.json")
+        with open(os.path.join(SOURCE, "docs", "upgrade.md"), encoding="utf-8") as file:
+            self.assertIn(f" {NUMBERS[count]} system calls", file.read())
+
+    def test_the_links_descriptors_are_as_many(self):
+        """One counter's file for each of what `vch stats` asks for."""
+        with open(os.path.join(SOURCE, "tether", "supervisor", "link_messages.h"), encoding="utf-8") as file:
+            listed = re.search(r"enum class StatsFile [^{]*\{(.*?)kCount", file.read(), re.S)[1]
+        with open(os.path.join(SOURCE, "docs", "security.md"), encoding="utf-8") as file:
+            self.assertIn(f" {NUMBERS[len(re.findall(r'^ *k[A-Z]', listed, re.M))]} counters' files |", file.read())
 
 
 class OwnProgram(Untouched):

@@ -13,6 +13,8 @@ import unittest
 
 from ssh_fixture import LONG, SshMachineTest, digests, wait_until
 from terminal import Terminal
+from traffic import Stream
+from traffic import Terminal as TypedTerminal
 from vch_testing import FULL, TIMEOUT, VCH, inspect, vch
 
 FILES = 10000 if FULL else 60
@@ -324,6 +326,27 @@ transport.close()
         out, _ = client.communicate(text, timeout=TIMEOUT)
         self.assertEqual(out, text)
         self.assertEqual(client.returncode, 0)
+
+
+class LinkProcessKilled(SshMachineTest):
+    def test_a_login_is_cut_and_only_it(self):
+        """Its process was on sockets of the one that is killed; what vch has comes back by itself."""
+        session = Stream(["exec", "-i", self.container, "cat"], 1)
+        terminal = TypedTerminal(self.container)
+        login = Stream(["-F", self.config, self.host, "cat"], 2, program="ssh")
+        wait_until(self, "the streams", lambda: session.received_bytes > 0 and login.received_bytes > 0)
+        self.assert_ended(vch("restart-link", self.container), 0)
+        wait_until(self, "the login's end", lambda: login.process.poll() is not None)
+        self.assertEqual(login.process.returncode, 255)
+        login.give_up()
+        reached, typed = session.received_bytes, len(terminal.answers)
+        wait_until(self, "more of the others",
+                   lambda: session.received_bytes > reached and len(terminal.answers) > typed)
+        terminal.finish(self)
+        session.finish(self)
+        wait_until(self, "the end of what the login ran", lambda: inspect(self.container)["Agent"]["SshLogins"] == 0)
+        self.assert_ended(self.ssh("cat; exit 5", stdin=b"another"), 5, b"another", b"")
+        self.assertEqual(inspect(self.container)["Agent"]["LinkRestarts"], 1)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,15 @@
-// Attempts that go on until their process is killed, and those that end the container.
+// Attempts that go on until their process is killed.
 #include <fcntl.h>
-#include <linux/reboot.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 
 #include "escape.h"
 
 namespace escape {
 namespace {
-
-std::string reboot_call(unsigned command) {
-  return try_call(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, command, 0);
-}
-std::string restart() { return reboot_call(LINUX_REBOOT_CMD_RESTART); }
-std::string power_off() { return reboot_call(LINUX_REBOOT_CMD_POWER_OFF); }
-std::string halt() { return reboot_call(LINUX_REBOOT_CMD_HALT); }
 
 // Says how many there were, and holds them until it is killed.
 [[noreturn]] void hold(size_t count, int error) {
@@ -65,26 +53,14 @@ std::string descriptors() {
   hold(count, error);
 }
 
-std::string inodes() {
-  size_t count = 0;
-  ::mkdir("/tmp/many", 0755);
-  for (;; ++count) {
-    const std::string path = "/tmp/many/" + std::to_string(count);
-    const int fd = ::open(path.c_str(), O_CREAT | O_WRONLY, 0600);
-    if (fd < 0) hold(count, errno);
-    ::close(fd);
-    if (count == 300000) hold(count, 0);
-  }
-}
-
 std::string randomness() {
   std::array<char, 4096> bytes;
   for (;;) (void)!::syscall(SYS_getrandom, bytes.data(), bytes.size(), 2);
 }
 
 constexpr Attempt kAttempts[] = {
-    {"restart", restart},       {"power_off", power_off},     {"halt", halt},
-    {"processes", processes},   {"descriptors", descriptors}, {"inodes", inodes},
+    {"processes", processes},
+    {"descriptors", descriptors},
     {"randomness", randomness},
 };
 
