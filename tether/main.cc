@@ -4,13 +4,10 @@
 // ("tether dhcp"), who writes name servers ("tether resolver"), who ends thrashing ("tether
 // relieve"), who tells a hypervisor how it goes ("tether guestinfo"), and who verifies and checks
 // what is to take PID 1's place ("tether verify", "tether upgrade-check"), which is then executed
-// as "tether resume".
-#include <sys/reboot.h>
+// as "tether resume". PID 1 after a fault of its own is "tether salvage".
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
-#include <exception>
 #include <string_view>
 
 #include "tether/boot/boot.h"
@@ -25,6 +22,8 @@
 #include "tether/network/resolver.h"
 #include "tether/session/launch.h"
 #include "tether/session/process_list.h"
+#include "tether/supervisor/power_off.h"
+#include "tether/supervisor/salvage.h"
 #include "tether/supervisor/supervisor.h"
 #include "tether/upgrade/resume.h"
 #include "tether/upgrade/verify_main.h"
@@ -33,51 +32,23 @@
 namespace {
 
 constexpr int kJournalPortTimeoutMs = 2000;
-constexpr int kTearDownMs = 10000;
-constexpr int kJournalDrainMs = 5000;
-
-[[noreturn]] void power_off(tether::JournalWriter& journal) {
-  protocol::JournalRecord record;
-  record.kind = protocol::EventKind::kPowerOff;
-  tether::tear_down_root(kTearDownMs);
-  journal.write(record);
-  journal.drain(kJournalDrainMs);
-  ::sync();
-  ::reboot(RB_POWER_OFF);
-  for (;;) ::pause();
-}
-
-tether::JournalWriter* journal_of_last_words = nullptr;
-
-// An exception that nobody caught, or memory that is not there: a kernel panic would say less.
-[[noreturn]] void last_words() {
-  protocol::JournalRecord record;
-  record.kind = protocol::EventKind::kFailure;
-  record.stage = static_cast<uint16_t>(protocol::Stage::kInternal);
-  record.value = ENOMEM;
-  record.extra = 125;
-  record.payload = "the agent met an error of its own";
-  journal_of_last_words->write(record);
-  power_off(*journal_of_last_words);
-}
 
 [[noreturn]] void end(tether::JournalWriter& journal, tether::Supervisor& supervisor) {
   supervisor.stop_network();
   supervisor.stop_guestinfo();
-  power_off(journal);
+  tether::power_off(journal);
 }
 
 [[noreturn]] void init_main(int argc, char** argv) {
+  if (const auto notes = tether::parse_salvage(argc, argv)) tether::salvage_main(*notes);
   static tether::JournalWriter journal;
   static tether::Supervisor supervisor(journal);
-  journal_of_last_words = &journal;
   if (const auto resumed = tether::parse_resumed(argc, argv)) {
+    tether::prepare_salvage(journal, supervisor);
     tether::resume(*resumed, supervisor, tether::kernel_programs());
-    std::set_terminate(last_words);
     supervisor.run();
     end(journal, supervisor);
   }
-  std::set_terminate(last_words);
   tether::kernel_clock().step(tether::kFirstStepNs);
   const auto early = tether::mount_early();
   // Before the configuration is read there must be a way to say what is wrong with it.
@@ -86,6 +57,9 @@ tether::JournalWriter* journal_of_last_words = nullptr;
       port.has_value()) {
     journal.use(std::move(*port));
   }
+  // A fault before is the kernel's to tell, by a panic: there was nobody else.
+  tether::prepare_salvage(journal, supervisor);
+  tether::guard_life();
   protocol::JournalRecord boot;
   boot.kind = protocol::EventKind::kBoot;
   boot.payload = tether::kVersion;

@@ -376,10 +376,11 @@ class Ended(VmTest):
     """What ends a machine ends the container, as the agent does it: last events, its code, powered off."""
 
     def ends(self, command, code):
-        name = self.name()
-        result = vch("run", "--privileged", "--name", name, "busybox", "sh", "-c",
-                     f"echo before; {command} -f; sleep 1000")
+        volume, name = self.volume(), self.name()
+        result = vch("run", "--privileged", "--name", name, "-v", f"{volume}:/data", "busybox", "sh", "-c",
+                     f"echo before; echo x >/x; echo x >/data/x; {command} -f; sleep 1000")
         self.assert_ended(result, code, b"before\n")
+        self.assert_clean_end(name)
         self.assertEqual(event_actions(name)[-2:], ["die", "stop"])
 
     def test_reboot(self):

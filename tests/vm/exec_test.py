@@ -285,13 +285,15 @@ class ExecAndTheContainersLife(VmTest):
         self.assertEqual(sorted(once), sorted(f"{w}.{n}" for w in range(4) for n in range(each)))
 
     def test_a_fork_bomb_leaves_the_agent_alone(self):
-        name = self.name()
-        start(name)
+        volume, name = self.volume(), self.name()
+        start(name, "-v", f"{volume}:/data")
+        self.assert_ended(shell(name, "echo x >/x; echo x >/data/x"), 0)
         self.assert_ended(vch("exec", "-d", name, "sh", "-c", "b() { b | b & }; b"), 0)
         while vch("top", name).stdout.count(b"\n") < 100:
             pass
         self.assert_ended(vch("kill", name), 0)
         self.assert_ended(vch("wait", name), 0, b"137\n", b"")
+        self.assert_clean_end(name)
 
 
 class Restarts(VmTest):

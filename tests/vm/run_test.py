@@ -155,9 +155,10 @@ class Bookkeeping(VmTest):
         self.assertNotIn(name.encode(), vch("ps", "-a").stdout)
 
     def test_a_detached_container_runs_on_and_is_stopped(self):
-        name = self.name()
-        result = vch("run", "-d", "--name", name, "busybox", "sleep", "1000")
+        volume, name = self.volume(), self.name()
+        result = vch("run", "-d", "--name", name, "-v", f"{volume}:/data", "busybox", "sleep", "1000")
         self.assertEqual(result.returncode, 0, result.stderr)
+        self.assert_ended(vch("exec", name, "touch", "/x", "/data/x"), 0, b"", b"")
         seen = inspect(name)
         self.assertEqual(result.stdout.decode().strip(), seen["Id"])
         self.assertEqual(seen["State"], "running")
@@ -165,6 +166,7 @@ class Bookkeeping(VmTest):
         # `sleep` is process 1 of its namespace, which no signal but SIGKILL ends.
         self.assert_ended(vch("stop", "-t", "1", name), 0)
         self.assertEqual(inspect(name)["ExitCode"], 137)
+        self.assert_clean_end(name)
         self.assert_ended(vch("stop", name), 0)  # it has ended: nothing to do
         self.assert_one_line(vch("kill", name), 1, name, "does not run")
 
@@ -173,19 +175,23 @@ class Bookkeeping(VmTest):
         self.assert_one_line(vch("run", "-d", "--name", name, "busybox", "nonsense"), 127, "nonsense")
 
     def test_stop_sends_the_stop_signal_first(self):
-        name = self.name()
-        script = "trap 'echo caught; exit 33' USR2; echo ready; while :; do usleep 50000; done"
-        with subprocess.Popen([VCH, "run", "--name", name, "--stop-signal", "USR2", "busybox", "sh",
-                               "-c", script], stdout=subprocess.PIPE) as process:
+        volume, name = self.volume(), self.name()
+        script = ("trap 'echo caught; echo x >/x; echo x >/data/x; exit 33' USR2; echo ready; "
+                  "while :; do usleep 50000; done")
+        with subprocess.Popen([VCH, "run", "--name", name, "--stop-signal", "USR2", "-v", f"{volume}:/data",
+                               "busybox", "sh", "-c", script], stdout=subprocess.PIPE) as process:
             self.assertEqual(process.stdout.readline(), b"ready\n")
             self.assert_ended(vch("stop", "-t", "60", name), 0)
             self.assertEqual(process.stdout.read(), b"caught\n")
         self.assertEqual(process.returncode, 33)
+        self.assert_clean_end(name)
 
     def test_an_ended_container_starts_again_with_what_it_wrote(self):
-        name = self.name()
-        script = "echo life >>/lives; wc -l </lives; exit $(wc -l </lives)"
-        self.assert_ended(vch("run", "--name", name, "busybox", "sh", "-c", script), 1, b"1\n")
+        volume, name = self.volume(), self.name()
+        script = "echo life >>/lives; wc -l </lives; echo x >>/data/x; exit $(wc -l </lives)"
+        self.assert_ended(vch("run", "--name", name, "-v", f"{volume}:/data", "busybox", "sh", "-c", script),
+                          1, b"1\n")
+        self.assert_clean_end(name)
         self.assert_ended(vch("start", "-a", name), 2, b"2\n", b"")
         self.assertEqual(inspect(name)["ExitCode"], 2)
         self.assert_ended(vch("start", name), 0, f"{name}\n".encode())

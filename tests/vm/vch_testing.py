@@ -60,6 +60,17 @@ class VmTest(unittest.TestCase):
         self.addCleanup(vch, "rm", "-f", name)
         return name
 
+    def volume(self, suffix="v", size="64m"):
+        name = f"{self.name(suffix)}".lower()
+        self.addCleanup(vch, "volume", "rm", "-f", name)
+        self.assert_ended(vch("volume", "create", name, "--size", size), 0, f"{name}\n".encode())
+        return name
+
+    def disk_of(self, volume):
+        result = vch("volume", "inspect", "-f", "{{.Mountpoint}}", volume)
+        self.assert_ended(result, 0)
+        return result.stdout.decode().strip()
+
     def run_vm(self, *arguments, **more):
         """`vch run --rm` with these arguments."""
         return vch("run", "--rm", *arguments, **more)
@@ -75,6 +86,31 @@ class VmTest(unittest.TestCase):
             self.assertEqual(result.stdout, stdout, where)
         if stderr is not None:
             self.assertEqual(result.stderr, stderr, where)
+
+    def assert_disk_clean(self, disk):
+        """It has been mounted, and was unmounted: there is nothing to be replayed or put right."""
+        result = subprocess.run(["/usr/sbin/dumpe2fs", "-h", disk], capture_output=True, check=True)
+        seen = dict(line.split(":", 1) for line in result.stdout.decode().splitlines() if ":" in line)
+        self.assertNotEqual(seen["Last mount time"].strip(), "n/a", disk)
+        self.assertEqual(seen["Filesystem state"].strip(), "clean", disk)
+        self.assertNotIn("needs_recovery", seen["Filesystem features"].split(), disk)
+
+    def disks_of(self, name):
+        """Those that a container writes to: its root's, then volumes."""
+        seen = inspect(name)
+        own = {"disk": ["writable.ext4"], "direct": ["image.ext4"]}.get(seen["Root"]["Layer"], [])
+        volumes = [volume["Name"] for volume in seen["Volumes"]
+                   if volume["Type"] == "volume" and not volume["ReadOnly"]]
+        return [os.path.join(seen["Directory"], file) for file in own] + [self.disk_of(v) for v in volumes]
+
+    def assert_clean_end(self, name, disks=2):
+        """Its machine ends, if it has not, and has unmounted as many disks of the container's."""
+        while inspect(name)["Machine"]["Pid"] is not None:
+            pass
+        found = self.disks_of(name)
+        self.assertEqual(len(found), disks, found)
+        for disk in found:
+            self.assert_disk_clean(disk)
 
     def assert_one_line(self, result, code, *words):
         """It failed with this code and one line of vch's on stderr that holds all the words."""

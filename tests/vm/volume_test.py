@@ -14,12 +14,6 @@ from oci_layout import PATH, Layer, Layout  # noqa: E402
 
 
 class VolumeTest(VmTest):
-    def volume(self, suffix="v", size="64m"):
-        name = f"{self.name(suffix)}".lower()
-        self.addCleanup(vch, "volume", "rm", "-f", name)
-        self.assert_ended(vch("volume", "create", name, "--size", size), 0, f"{name}\n".encode())
-        return name
-
     def running(self, *arguments, image="busybox"):
         """The name of a container that runs and waits."""
         name = self.name()
@@ -35,17 +29,13 @@ class VolumeTest(VmTest):
         events = vch("events", "--since", "10m", "--until", "0s", "--filter", f"container={name}")
         self.assertRegex(events.stdout.decode(), pattern)
 
-    def disk_of(self, volume):
-        result = vch("volume", "inspect", "-f", "{{.Mountpoint}}", volume)
-        self.assert_ended(result, 0)
-        return result.stdout.decode().strip()
-
 
 class Volumes(VolumeTest):
     def test_what_is_written_is_there_next_time(self):
         name = self.volume()
         script = "mkdir /data/deep; echo kept >/data/deep/file; chown 12:34 /data/deep/file"
         self.assert_ended(self.sh(script, "-v", f"{name}:/data"), 0, b"", b"")
+        self.assert_disk_clean(self.disk_of(name))
         # Read-only is the device's as well: root cannot make it otherwise.
         script = ("cat /else/where/deep/file; stat -c %u:%g /else/where/deep/file;"
                   "touch /else/where/x; echo $?; mount -o remount,rw /else/where; echo $?;"
@@ -282,6 +272,7 @@ class Plugged(VolumeTest):
             self.assert_event(name, f"volume_{what}")
         # At the next start it is there again.
         self.assert_ended(vch("stop", "-t", "5", name), 0)
+        self.assert_clean_end(name, disks=3)
         self.assert_ended(vch("start", name), 0)
         result = self.sh_in(name, "cat /data/back/file; grep -c -e /data/ -e /boot /proc/mounts")
         self.assert_ended(result, 0, b"kept\n2\n", b"")

@@ -54,7 +54,7 @@ StageResult<void> limit_container(const protocol::pb::Resources& resources);
 StageResult<void> assemble_root(const protocol::pb::ContainerVm& config);
 
 // Kills what is left of the container, unmounts volumes and root as far as it goes, syncs. Bounded
-// by `timeout_ms`; never fails.
-void tear_down_root(int timeout_ms);
+// by `timeout_ms`. False: not all of it was done in that time.
+bool tear_down_root(int timeout_ms);
 
 }  // namespace tether

@@ -12,6 +12,7 @@
 #include "protocol/config_network.h"
 #include "tether/boot/guestinfo.h"
 #include "tether/sandbox/sandbox.h"
+#include "tether/supervisor/clock.h"
 
 namespace tether {
 namespace {
@@ -19,6 +20,7 @@ namespace {
 constexpr uid_t kUser = 0x6ffe0000;  // beside the link process's
 constexpr rlim_t kMemory = rlim_t{16} << 20U;
 constexpr rlim_t kAddresses = rlim_t{256} << 20U;
+constexpr int kLastMs = 2000;
 constexpr int kPauseMs = 50;  // a hypervisor has few channels, which others use as well
 
 constexpr sock_filter kFilter[] = {
@@ -80,6 +82,26 @@ void serve_guestinfo(int socket, BackdoorPort& port) {
       if (set_guestinfo(port, name, record.value.data()).has_value() || left == 1) break;
       ::poll(nullptr, 0, kPauseMs);
     }
+  }
+}
+
+void finish_guestinfo(int socket, GuestinfoState& state) {
+  const uint64_t deadline = now_ms() + kLastMs;
+  const auto ready = [socket, deadline](short events) {
+    const uint64_t now = now_ms();
+    if (now >= deadline) return false;
+    pollfd waiting{socket, events, 0};
+    return ::poll(&waiting, 1, static_cast<int>(deadline - now)) > 0;
+  };
+  while (const GuestinfoRecord* record = state.next()) {
+    if (!ready(POLLOUT)) break;
+    if (::send(socket, record, sizeof *record, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) break;
+    state.sent();
+  }
+  ::shutdown(socket, SHUT_WR);
+  // Its end, behind the byte that said it was ready if nobody has read that.
+  for (char byte = 0; ready(POLLIN);) {
+    if (::recv(socket, &byte, sizeof byte, MSG_DONTWAIT) <= 0) break;
   }
 }
 

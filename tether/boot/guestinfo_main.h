@@ -26,4 +26,7 @@ void serve_guestinfo(int socket, BackdoorPort& port);
 // Never returns.
 [[noreturn]] void guestinfo_main();
 
+// At the other end: lets what is due be written, and the writer end; bounded.
+void finish_guestinfo(int socket, GuestinfoState& state);
+
 }  // namespace tether

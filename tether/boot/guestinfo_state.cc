@@ -110,10 +110,14 @@ void GuestinfoState::note(const protocol::JournalRecord& record, uint64_t wall_n
 void GuestinfoState::note_failure(const protocol::JournalRecord& record) {
   const auto stage = protocol::stage_name(static_cast<protocol::Stage>(record.stage));
   const char* why = ::strerrordesc_np(static_cast<int>(record.value));
+  const bool no_errno = record.value == 0;
   std::array<char, 488> text{};
-  std::snprintf(text.data(), text.size(), "%.*s %.*s: %s", static_cast<int>(stage.size()),
+  std::snprintf(text.data(), text.size(), "%.*s %.*s%s%s", static_cast<int>(stage.size()),
                 stage.data(), static_cast<int>(std::min<size_t>(record.payload.size(), 400)),
-                record.payload.data(), why == nullptr ? "failed" : why);
+                record.payload.data(), no_errno ? "" : ": ",
+                no_errno         ? ""
+                : why == nullptr ? "failed"
+                                 : why);
   set(GuestinfoKey::kState, "failed");
   set(GuestinfoKey::kError, text_of(text));
   set_number(GuestinfoKey::kExitCode, record.extra);

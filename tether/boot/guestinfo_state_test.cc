@@ -73,6 +73,12 @@ TEST_F(GuestinfoStateTest, AFailureHasItsStage) {
                           {"5", "find disk data (not within 10 s): No such device"}}));
 }
 
+TEST_F(GuestinfoStateTest, AFailureWithoutAnErrnoNamesNone) {
+  news();
+  note(EventKind::kFailure, 0, 0, "fault of the agent: SIGSEGV", 125, protocol::Stage::kInternal);
+  EXPECT_EQ(news().at("5"), "internal fault of the agent: SIGSEGV");
+}
+
 TEST_F(GuestinfoStateTest, WhatExecsDoIsPassedOver) {
   news();
   for (const EventKind kind :

@@ -119,15 +119,16 @@ StageResult<void> assemble_root(const protocol::pb::ContainerVm& config) {
   return {};
 }
 
-void tear_down_root(int timeout_ms) {
+bool tear_down_root(int timeout_ms) {
   uint64_t deadline = now_ms() + static_cast<uint64_t>(timeout_ms);
   kill_container(deadline);
   const uint64_t begin = now_ms();
   (void)run_hooks("stop", kHooks, timeout_ms);
   deadline += now_ms() - begin;  // a hook that dawdles takes nothing from the unmounting
   const uint64_t now = now_ms();
-  (void)run_helper(Stage::kShutdown, "unmounting",
-                   static_cast<int>(now < deadline ? deadline - now : 1), unmount_all);
+  return run_helper(Stage::kShutdown, "unmounting",
+                    static_cast<int>(now < deadline ? deadline - now : 1), unmount_all)
+      .has_value();
 }
 
 }  // namespace tether

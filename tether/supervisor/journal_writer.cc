@@ -95,6 +95,23 @@ bool JournalWriter::flush() {
   return !waiting();
 }
 
+JournalWriter::Rest JournalWriter::rest(std::string_view& waiting) const {
+  const bool whole = begin_ <= end_ && end_ <= pending_.size();
+  waiting = whole ? std::string_view(pending_.data() + begin_, end_ - begin_) : std::string_view();
+  return {port_.get(), secret_, lost_, next_number_, last_wall_ns_};
+}
+
+void JournalWriter::go_on(const Rest& rest, std::string_view waiting) {
+  port_.reset(rest.port);
+  secret_ = rest.secret;
+  lost_ = rest.lost;
+  next_number_ = rest.next_number;
+  last_wall_ns_ = rest.last_wall_ns;
+  begin_ = 0;
+  end_ = waiting.copy(pending_.data(), pending_.size());
+  waiting_since_ms_ = now_ms();
+}
+
 bool JournalWriter::stalled() const {
   return waiting() && now_ms() >= waiting_since_ms_ + kPatienceMs;
 }

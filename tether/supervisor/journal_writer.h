@@ -50,6 +50,18 @@ class JournalWriter {
   bool waiting() const { return end_ > begin_; }
   // There is a port and its host takes what it gets, as far as is known.
   bool alive() const { return port_ && !stalled(); }
+  // What another program needs to go on where this writer was, beside the bytes that wait: for the
+  // end of an agent whose memory is damaged, and so believed as little as can be.
+  // Async-signal-safe.
+  struct Rest {
+    int port = -1;
+    uint32_t secret = 0;
+    uint32_t lost = 0;
+    uint64_t next_number = 1;
+    uint64_t last_wall_ns = 0;
+  };
+  Rest rest(std::string_view& waiting) const;
+  void go_on(const Rest& rest, std::string_view waiting);
   // When alive() will have changed if nothing is taken until then; ~0: never.
   uint64_t stall_deadline_ms() const;
 

@@ -10,6 +10,7 @@
 #include "tether/boot/device_rules.h"
 #include "tether/boot/watchdog.h"
 #include "tether/supervisor/clock.h"
+#include "tether/supervisor/faults.h"
 
 namespace tether {
 namespace {
@@ -108,9 +109,7 @@ common::Status Supervisor::guard_machine() {
 
 void Supervisor::become_unstoppable() {
   ::reboot(RB_DISABLE_CAD);
-  sigset_t all;
-  ::sigfillset(&all);
-  for (const int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) ::sigdelset(&all, fault);
+  const sigset_t all = all_but_faults();
   ::sigprocmask(SIG_SETMASK, &all, nullptr);
   // A session takes up to six descriptors here.
   const rlimit files{kOpenFiles, kOpenFiles};

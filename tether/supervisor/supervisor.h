@@ -77,6 +77,10 @@ class Supervisor {
   void use_watchdog(common::UniqueFd watchdog);
   bool finished();
 
+  // For whoever goes on when this is damaged (salvage.h); -1: there is none.
+  int watchdog() const { return watchdog_.get(); }
+  int guestinfo() const { return guestinfo_.get(); }
+
   // Writes an event to the journal and tells the link process. `record.payload` is text.
   void event(protocol::JournalRecord record);
   void enter(protocol::Stage stage);

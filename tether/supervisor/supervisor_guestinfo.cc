@@ -11,7 +11,6 @@ namespace tether {
 namespace {
 
 constexpr int kReadyMs = 2000;
-constexpr int kLastMs = 2000;
 
 // False: not within that time.
 bool readable(int fd, int timeout_ms) {
@@ -69,13 +68,7 @@ void Supervisor::on_guestinfo_death() {
 
 void Supervisor::stop_guestinfo() {
   if (!guestinfo_) return;
-  pump_guestinfo();
-  ::shutdown(guestinfo_.get(), SHUT_WR);
-  // Its end, behind the byte that said it was ready if nobody has read that.
-  const uint64_t deadline = system_.now_ms() + kLastMs;
-  for (char byte = 0; readable(guestinfo_.get(), kLastMs) && system_.now_ms() < deadline;) {
-    if (::recv(guestinfo_.get(), &byte, sizeof byte, MSG_DONTWAIT) <= 0) break;
-  }
+  finish_guestinfo(guestinfo_.get(), guestinfo_state_);
   drop(guestinfo_);
 }
 

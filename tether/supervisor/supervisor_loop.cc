@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "tether/supervisor/faults.h"
 #include "tether/supervisor/supervisor.h"
 
 namespace tether {
@@ -25,9 +26,7 @@ uint64_t make_tag(uint32_t source, uint32_t session, uint32_t stream) {
 common::Status Supervisor::prepare_loop() {
   epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_) return common::errno_error("epoll_create");
-  sigset_t all;
-  ::sigfillset(&all);
-  for (const int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) ::sigdelset(&all, fault);
+  const sigset_t all = all_but_faults();
   signals_.reset(::signalfd(-1, &all, SFD_NONBLOCK | SFD_CLOEXEC));
   if (!signals_) return common::errno_error("signalfd");
   timer_.reset(::timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC));

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -15,6 +14,8 @@
 
 #include "common/io.h"
 #include "tether/link/memory_file.h"
+#include "tether/supervisor/faults.h"
+#include "tether/supervisor/salvage.h"
 #include "tether/upgrade/agent_state.h"
 #include "tether/version.h"
 
@@ -22,10 +23,8 @@ namespace tether {
 namespace {
 
 constexpr time_t kDeadlineSeconds = 10;
-constexpr std::array<int, 5> kFaults = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 
-Resumed present;                    // for the handlers
-std::array<char, 16384> alternate;  // their stack: a fault may be for want of one
+Resumed present;  // for the handlers
 std::array<std::array<char, 12>, 3> numbers;
 std::array<char, 256> reason;
 
@@ -33,14 +32,9 @@ void write_number(std::array<char, 12>& text, unsigned value) {
   *std::to_chars(text.data(), text.data() + text.size() - 1, value).ptr = '\0';
 }
 
-// As the old program had them when it was executed first: all blocked but the faults.
-void restore_signals() {
-  sigset_t all;
-  ::sigfillset(&all);
-  for (const int fault : kFaults) {
-    ::sigdelset(&all, fault);
-    ::signal(fault, SIG_DFL);
-  }
+// As the old program had the signals when it was executed first.
+void stop_alarm() {
+  const sigset_t all = all_but_faults();
   ::sigprocmask(SIG_SETMASK, &all, nullptr);
   const itimerval never{};
   ::setitimer(ITIMER_REAL, &never, nullptr);
@@ -49,7 +43,7 @@ void restore_signals() {
 
 // Async-signal-safe. What was opened meanwhile is closed by the exec, and nothing else was changed.
 [[noreturn]] void go_back(const char* why) {
-  restore_signals();
+  stop_alarm();
   if (present.old_program >= 0) {
     write_number(numbers[0], static_cast<unsigned>(present.state));
     write_number(numbers[1], present.old_place);
@@ -65,27 +59,22 @@ void restore_signals() {
     ::fcntl(present.old_program, F_SETFD, FD_CLOEXEC);
     ::syscall(SYS_execveat, present.old_program, "", argv.data(), ::environ, AT_EMPTY_PATH);
   }
-  // Neither program can go on: the host sees an end without a last word.
-  ::reboot(RB_POWER_OFF);
-  for (;;) ::pause();
+  salvage("neither agent can go on: ", why);
 }
 
-void on_fault(int number) {
-  if (number == SIGALRM) go_back("it took more than 10 s");
+void on_alarm(int /*number*/) { go_back("it took more than 10 s"); }
+
+void on_fault(int number, siginfo_t* /*about*/, void* /*context*/) {
   static std::array<char, 24> text = {"it met signal "};
   *std::to_chars(text.data() + 14, text.data() + text.size() - 1, number).ptr = '\0';
   go_back(text.data());
 }
 
 void guard() {
-  stack_t stack{};
-  stack.ss_sp = alternate.data();
-  stack.ss_size = alternate.size();
-  ::sigaltstack(&stack, nullptr);
+  catch_faults(on_fault);
   struct sigaction action {};
-  action.sa_handler = on_fault;
+  action.sa_handler = on_alarm;
   action.sa_flags = SA_ONSTACK | SA_NODEFER;
-  for (const int fault : kFaults) ::sigaction(fault, &action, nullptr);
   ::sigaction(SIGALRM, &action, nullptr);
   sigset_t alarm;
   ::sigemptyset(&alarm);
@@ -94,12 +83,6 @@ void guard() {
   itimerval deadline{};
   deadline.it_value.tv_sec = kDeadlineSeconds;
   ::setitimer(ITIMER_REAL, &deadline, nullptr);
-}
-
-void unguard() {
-  restore_signals();
-  const stack_t none{.ss_sp = nullptr, .ss_flags = SS_DISABLE, .ss_size = 0};
-  ::sigaltstack(&none, nullptr);
 }
 
 // The descriptors of the state, which are the supervisor's now.
@@ -159,12 +142,14 @@ void resume(const Resumed& resumed, Supervisor& supervisor, Programs& programs) 
     ::memcpy(reason.data(), escaped.what(), size);
     go_back(reason.data());
   }
-  unguard();
+  stop_alarm();
+  guard_life();
   // ---- From here on this is the agent. ----
   for (const int fd : descriptors) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   ::close(present.state);
   programs.settle(resumed);
   supervisor.take_over(resumed.why);
+  on_resume_step(ResumeStep::kTakenOver);
 }
 
 void upgrade_check_main() {

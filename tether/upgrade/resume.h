@@ -13,8 +13,9 @@ namespace tether {
 // From argv; nothing: this is no such program.
 std::optional<Resumed> parse_resumed(int argc, char** argv);
 
-// Returns with a supervisor that has taken over, or never: the old program goes on, or, where this
-// is it, the machine is powered off.
+// Returns with a supervisor that has taken over, for whose faults is seen to, or never: the old
+// program goes on, or, where this is it, the machine's end is a clean one (supervisor/salvage.h,
+// for which the caller has prepared).
 void resume(const Resumed& resumed, Supervisor& supervisor, Programs& programs);
 
 // The role "upgrade-check" of a program that is to take over: whether it could. What it finds: a
@@ -24,7 +25,7 @@ inline constexpr int kUpgradeStateFd = 3;
 [[noreturn]] void upgrade_check_main();
 
 // For tests, whose programs have their own: nothing else does anything here.
-enum class ResumeStep { kCheck, kBegun, kLoaded };
+enum class ResumeStep { kCheck, kBegun, kLoaded, kTakenOver, kSalvage };
 void on_resume_step(ResumeStep step);
 
 }  // namespace tether

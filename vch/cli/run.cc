@@ -96,8 +96,10 @@ void add_create_flags(CLI::App& command, RunFlags& flags) {
   command.add_option("--accel", flags.accelerator, "auto, kvm or tcg")->capture_default_str();
   command.add_option("--iso", flags.iso, "The bootstrap ISO");
   command
-      .add_option("--on-panic", flags.on_panic,
-                  "When its kernel panics, nothing in it goes on or QEMU dies: stop or reboot")
+      .add_option(
+          "--on-panic", flags.on_panic,
+          "When its kernel panics, its agent meets a fault, nothing goes on or QEMU dies: stop or "
+          "reboot")
       ->capture_default_str();
   command.add_option("--upgrade-key", flags.upgrade_key,
                      "Who may `vch upgrade` its agent: a public key on P-256, PEM [its own]");

@@ -113,6 +113,8 @@ class Story {
     state_.failure =
         ContainerState::Failure{stage, error, std::string(record.payload.substr(0, kMostText))};
     state_.stage = stage;
+    const bool ran = state_.started_ns != 0 && (!state_.end_known || state_.restarting);
+    state_.agent_fault = ran && record.session == 0;
     state_.end_known = true;
     if (state_.exit_code) return;  // What the command said stands.
     const auto code = static_cast<int>(std::min(record.extra, kMostCode));

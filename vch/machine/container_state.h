@@ -30,6 +30,7 @@ struct ContainerState {
   protocol::Health health = protocol::Health::kNone;
   protocol::Stage stage{};   // the last stage entered
   bool powered_off = false;  // the agent said good-bye
+  bool agent_fault = false;  // it met a fault of its own while the command ran
   std::string agent_version;
   uint32_t link_starts = 0;
   int64_t started_ns = 0, finished_ns = 0;  // since 1970, by the guest's clock; 0: not yet

@@ -131,6 +131,30 @@ TEST_F(State, TakesTheExitCodeOfAFailureFromItsStageWhenItNamesNone) {
             protocol::failure_text(Stage::kFindProgram, ENOENT, "nosuch"));
 }
 
+TEST_F(State, TellsAFaultOfTheAgentWhileTheCommandRan) {
+  const JournalRecord fault = {.kind = EventKind::kFailure,
+                               .stage = static_cast<uint16_t>(Stage::kInternal),
+                               .extra = 125,
+                               .payload = "fault of the agent: SIGSEGV (please report it)"};
+  boot();
+  started();
+  write(fault);
+  write({.kind = EventKind::kPowerOff, .payload = {}});
+  const auto ended = state();
+  EXPECT_EQ(ended.exit_code, 125);
+  EXPECT_TRUE(ended.agent_fault);
+  EXPECT_EQ(ended.failure->message(), "internal fault of the agent: SIGSEGV (please report it)");
+  boot();
+  started();
+  exited(3);
+  write(fault);
+  EXPECT_EQ(state().exit_code, 3) << "what the command said stands";
+  EXPECT_FALSE(state().agent_fault);
+  boot();
+  write(fault);
+  EXPECT_FALSE(state().agent_fault) << "it did not come to its command";
+}
+
 TEST_F(State, EscapesWhatTheGuestSays) {
   boot();
   write({.kind = EventKind::kFailure, .stage = 9999, .value = 0xffffffff, .payload = "\x1b[2J\n"});

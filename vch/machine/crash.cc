@@ -42,7 +42,9 @@ std::string end_of(const std::string& path, uint64_t begin) {
 }
 
 bool crashed(const Container& container, const ContainerState& state, const Life& life) {
-  if (machine_running(container) || life.killed || state.powered_off) return false;
+  if (machine_running(container) || life.killed) return false;
+  if (state.agent_fault) return true;
+  if (state.powered_off) return false;
   return state.started_ns != 0 && (!state.end_known || state.restarting);
 }
 

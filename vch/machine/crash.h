@@ -1,5 +1,5 @@
 // Machines that end without a word: the kernel panics, nothing in them goes on, or QEMU itself
-// dies.
+// dies. And those whose agent has met a fault, which has a word, and an end like any other.
 //
 // A panic is told by the pvpanic device; one in which the agent feeds no watchdog for 30 s gets an
 // NMI, by which its kernel panics (and says where it stood, on its console). Either ends QEMU. What
@@ -23,8 +23,8 @@ std::optional<std::string> panic_of(const Container& container);
 
 // How long to wait before the machine is started again: with each crash in a row twice as long,
 // from a second to a minute. Nothing when it is to stay as it is: it runs, its policy is another,
-// it ended with a word (the command did, or the start failed), before its command ran, or because
-// somebody on the host wanted it to.
+// it ended with a word (the command did, or the start failed; an agent's fault is none of these),
+// before its command ran, or because somebody on the host wanted it to.
 common::Result<std::optional<std::chrono::milliseconds>> wait_after_crash(
     const Container& container);
 // Whoever starts it next does so because of that crash.

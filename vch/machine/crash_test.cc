@@ -70,6 +70,15 @@ TEST_F(Crash, OneThatEndedWithAWordIsNot) {
   EXPECT_EQ(wait(), std::nullopt);
 }
 
+TEST_F(Crash, OneWhoseAgentMetAFaultIsStartedAgainAlthoughItWasSaid) {
+  run();
+  say(EventKind::kFailure);
+  say(EventKind::kPowerOff);
+  EXPECT_EQ(wait(), milliseconds(1000));
+  note_killed(container_);
+  EXPECT_EQ(wait(), std::nullopt);
+}
+
 TEST_F(Crash, BetweenTwoRunsOfTheCommandItIs) {
   run();
   say(EventKind::kSessionExited, 1, 3);
