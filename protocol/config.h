@@ -1,6 +1,7 @@
 // Reading and checking the ContainerVm message.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,10 @@ inline constexpr std::string_view kGuestinfoConfig = "guestinfo.tether.config";
 inline constexpr std::string_view kLinkPort = "org.tether.link.0";
 inline constexpr unsigned kLinkVsockPort = 1024;
 inline constexpr std::string_view kJournalPort = "org.tether.journal.0";
+
+// Where these fields are 0.
+inline constexpr uint32_t kDefaultStopGraceMs = 10000;
+inline constexpr uint32_t kDefaultDrainMs = 10000;
 
 // Parses; EBADMSG when the bytes are no ContainerVm, E2BIG when there are too many.
 common::Result<pb::ContainerVm> parse_config(std::string_view bytes);

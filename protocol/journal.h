@@ -49,7 +49,8 @@ enum class EventKind : uint16_t {
   kUnpaused = 13,
   kOom = 14,         // the kernel killed a process for want of memory; value: pid, text: its name
   kAddress = 15,     // text: interface and address; "eth0 lost 10.1.2.3/24": it is gone
-  kSignal = 16,      // value: number, extra 1: the whole group; somebody asked for it
+  kSignal = 16,      // value: number, extra 1: the whole group; somebody asked for it, by a request
+                     // or as the text says
   kRestarting = 17,  // the primary, by the restart policy; value: which time, extra: delay in ms
   kDropped = 18,     // output was given up; value: stream, text: how many bytes in all so far
   kLimits = 19,      // the limits were changed

@@ -7,10 +7,13 @@ import json
 import os
 import pathlib
 import random
+import signal
 import subprocess
 import threading
 import time
 
+from clock_test import qmp
+from ssh_fixture import wait_until
 from traffic import Stream, Terminal
 from vch_testing import BUILD, FULL, VmTest, inspect, kill_shim, vch
 
@@ -235,7 +238,10 @@ class Upgrade(VmTest):
         self.assertIn(b"Read-only", tried.stderr, tried)
         self.assert_ended(vch("exec", name, "echo", "on"), 0, b"on\n", b"")
         self.assertIn(b"begun\nbegun\n", vch("logs", name).stdout)
-        self.assert_ended(vch("stop", "-t", "1", name), 0)
+        # The first agent's descriptor, which none of them has opened again.
+        qmp(name, "system_powerdown")
+        wait_until(self, "the machine's end", lambda: inspect(name)["Machine"]["Pid"] is None)
+        self.assertEqual(inspect(name)["ExitCode"], 128 + signal.SIGTERM)
         self.refused(name, "does not run")
 
     def test_without_a_key_it_is_refused_by_the_fields_name(self):

@@ -75,6 +75,8 @@ StageResult<void> Supervisor::start() {
   if (auto status = prepare(std::move(*boot), std::move(*group)); status.has_error()) {
     return StageError{Stage::kInternal, status.error()};
   }
+  // Whoever is connected to the link may rely on it.
+  use_power_buttons(open_power_buttons());
   tell_repairs();
   enter(Stage::kStartLink);
   auto devices = open_link_devices(boot_.config, kLinkPortTimeoutMs);

@@ -14,6 +14,7 @@
 #include "tether/boot/boot.h"
 #include "tether/boot/guestinfo_state.h"
 #include "tether/boot/link_devices.h"
+#include "tether/boot/power_button.h"
 #include "tether/boot/thrashing.h"
 #include "tether/network/change.h"
 #include "tether/network/dhcp_main.h"
@@ -75,6 +76,9 @@ class Supervisor {
   void turn(int timeout_ms);  // of the loop; -1: waits for ever
   // From now on it is fed by the loop (boot/watchdog.h); none: nothing is.
   void use_watchdog(common::UniqueFd watchdog);
+  // From now on a press of one of them is a stop.
+  void use_power_buttons(PowerButtons buttons);
+  bool has_power_button() const;
   bool finished();
 
   // For whoever goes on when this is damaged (salvage.h); -1: there is none.
@@ -101,7 +105,8 @@ class Supervisor {
     kPids,
     kNetwork,
     kGuestinfo,
-    kPressure
+    kPressure,
+    kPower
   };
   static constexpr size_t kMaxLeftovers = 1024;
   static constexpr size_t kMaxSshLogins = tether::kMaxSshLogins;
@@ -128,6 +133,10 @@ class Supervisor {
   // supervisor_watchdog.cc
   void feed();
   void feed_for_the_end();
+
+  // supervisor_power.cc
+  void watch_power_buttons();
+  void on_power_button(uint32_t number);
 
   // supervisor_network.cc
   StageResult<void> start_network();
@@ -345,10 +354,12 @@ class Supervisor {
 
   // supervisor_end.cc
   void signal_session(Session& session, int number, bool whole_group);
-  void tell_signal_event(const Session& session, int number, bool whole_group);
+  void tell_signal_event(const Session& session, int number, bool whole_group,
+                         std::string_view by = {});
   void on_signal_request(Session& session, const LinkHeader& header);
-  void send_stop_signal();
-  void stop(uint64_t grace_ms, uint32_t signal = 0);  // 0: the configured one
+  void send_stop_signal(std::string_view by = {});
+  // `signal` 0: the configured one. `by`: who wants it, where that is no request.
+  void stop(uint64_t grace_ms, uint32_t signal = 0, std::string_view by = {});
   void extend_linger();
   bool journal_given_up() const;
   void give_up_output();
@@ -396,6 +407,7 @@ class Supervisor {
   common::UniqueFd timer_;
   common::UniqueFd watchdog_;
   uint64_t feed_at_ms_ = 0;
+  PowerButtons power_buttons_;
   uint64_t armed_ms_ = ~uint64_t{0};  // what it is set to; ~0: nothing
 
   LinkDevices link_devices_;

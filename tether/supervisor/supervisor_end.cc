@@ -5,13 +5,10 @@
 
 #include <algorithm>
 
+#include "protocol/config.h"
 #include "tether/supervisor/supervisor.h"
 
 namespace tether {
-namespace {
-constexpr uint64_t kDefaultGraceMs = 10000;
-}
-
 void Supervisor::signal_session(Session& session, int number, bool whole_group) {
   // Its process may have said who it is, and is not executed yet.
   if (session.pid == 0 && session.status && &session != primary_) on_status(session);
@@ -24,12 +21,14 @@ void Supervisor::signal_session(Session& session, int number, bool whole_group) 
   if (session.pid > 0) system_.signal(whole_group ? -session.pid : session.pid, number);
 }
 
-void Supervisor::tell_signal_event(const Session& session, int number, bool whole_group) {
+void Supervisor::tell_signal_event(const Session& session, int number, bool whole_group,
+                                   std::string_view by) {
   protocol::JournalRecord record;
   record.kind = protocol::EventKind::kSignal;
   record.session = session.id;
   record.value = static_cast<uint32_t>(number);
   record.extra = whole_group ? 1 : 0;
+  record.payload = by;
   event(record);
 }
 
@@ -47,28 +46,29 @@ void Supervisor::on_signal_request(Session& session, const LinkHeader& header) {
   signal_session(session, number, whole_group);
 }
 
-void Supervisor::send_stop_signal() {
+void Supervisor::send_stop_signal(std::string_view by) {
   const auto wanted = stop_signal_ != 0 ? stop_signal_ : boot_.config.primary().stop_signal();
   const int number = wanted == 0 || wanted >= NSIG ? SIGTERM : static_cast<int>(wanted);
-  tell_signal_event(*primary_, number, false);
+  tell_signal_event(*primary_, number, false, by);
   if (held_ || restart_at_ms_ != 0) return end_unlaunched(number);
   signal_session(*primary_, number, false);
 }
 
 // Asked for again, the shorter grace holds.
-void Supervisor::stop(uint64_t grace_ms, uint32_t signal) {
+void Supervisor::stop(uint64_t grace_ms, uint32_t signal, std::string_view by) {
   if (primary_ == nullptr || primary_->end_announced) return;
   restarts_.cancel();
   thaw();
-  const uint64_t kill_at = system_.now_ms() + (grace_ms == 0 ? kDefaultGraceMs : grace_ms);
+  const uint64_t kill_at =
+      system_.now_ms() + (grace_ms == 0 ? protocol::kDefaultStopGraceMs : grace_ms);
   kill_at_ms_ = kill_at_ms_ == 0 ? kill_at : std::min(kill_at_ms_, kill_at);
   stop_signal_ = signal;
-  send_stop_signal();
+  send_stop_signal(by);
 }
 
 void Supervisor::extend_linger() {
   const uint32_t wanted = boot_.config.drain_timeout_ms();
-  linger_until_ms_ = system_.now_ms() + (wanted == 0 ? 10000 : wanted);
+  linger_until_ms_ = system_.now_ms() + (wanted == 0 ? protocol::kDefaultDrainMs : wanted);
 }
 
 // The primary is dead, and nobody has come for what it still had to say.

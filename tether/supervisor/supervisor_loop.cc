@@ -113,6 +113,8 @@ void Supervisor::dispatch(uint64_t tag, uint32_t events) {
       return pump_guestinfo();
     case Source::kPressure:
       return on_pressure(events);
+    case Source::kPower:
+      return on_power_button(stream);
   }
 }
 

@@ -32,6 +32,7 @@ void Supervisor::watch_all() {
   if (guestinfo_state_.next() != nullptr) {
     watch_if(guestinfo_, EPOLLOUT | EPOLLONESHOT, Source::kGuestinfo);
   }
+  watch_power_buttons();
   watch_journal();
   for (const common::UniqueFd& fd : leftovers_) {
     if (fd) watch(fd.get(), EPOLLIN, Source::kLeftover, static_cast<uint32_t>(fd.get()));

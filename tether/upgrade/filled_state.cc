@@ -32,6 +32,7 @@ void fill_machine(pb::MachineState& machine) {
   machine.set_thrashing_last_ms(39);
   machine.set_launcher_at_ms(40);
   for (size_t i = 0; i < static_cast<size_t>(StatsFile::kCount); ++i) machine.add_stats(0);
+  for (size_t i = 0; i < kMostPowerButtons; ++i) machine.add_power_buttons(0);
 }
 
 void fill_link(pb::LinkState& link) {

@@ -148,6 +148,8 @@ void resume(const Resumed& resumed, Supervisor& supervisor, Programs& programs) 
   for (const int fd : descriptors) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   ::close(present.state);
   programs.settle(resumed);
+  // The agent before knew nothing of them, or there are none.
+  if (!supervisor.has_power_button()) supervisor.use_power_buttons(open_power_buttons());
   supervisor.take_over(resumed.why);
   on_resume_step(ResumeStep::kTakenOver);
 }

@@ -15,7 +15,7 @@ namespace tether {
 // counted again; `helpers_`, `upgrade_` and `hand_over_`, of which nothing is in flight;
 // `sweep_due_` and `held_back_`, false and nobody between turns; `introduce_at_ms_` and
 // `quiet_count_`, since the next link process is told of every session at once.
-static_assert(sizeof(Supervisor) == 58440);
+static_assert(sizeof(Supervisor) == 58448);
 static_assert(sizeof(BootConfig) == 248);
 static_assert(sizeof(SpaceWatch) == 24 && sizeof(ThrashWatch) == 16);
 
@@ -83,6 +83,7 @@ void StateFields::carry_machine(Carry& carry, ::tether::v1::agent::MachineState&
   TETHER_CARRY(thrashing_count, it.thrashing_.count_);
   TETHER_CARRY(thrashing_last_ms, it.thrashing_.last_ms_);
   TETHER_CARRY(watchdog, it.watchdog_);
+  carry.each("power_buttons", *message.mutable_power_buttons(), it.power_buttons_);
   TETHER_CARRY(terminals, it.terminals_);
 }
 

@@ -222,6 +222,7 @@ std::optional<ContainerEvent> event_of(const JournalRecord& record) {
       event.action = of_exec(record) ? "exec_kill" : "kill";
       event.attributes = {{"signal", value}};
       if (record.extra == 1) event.attributes.emplace_back("group", "true");
+      if (!record.payload.empty()) event.attributes.emplace_back("by", text_of(record));
       break;
     case EventKind::kRestarting:
       event.action = "restart";

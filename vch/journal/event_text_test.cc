@@ -45,6 +45,9 @@ TEST(EventText, LinesAreDockers) {
             "health_status: unhealthy (image=busybox, name=web)");
   EXPECT_EQ(line(record(EventKind::kSessionExited, 1, 137, 9)),
             "die (exitCode=137, signal=9, image=busybox, name=web)");
+  EXPECT_EQ(line(record(EventKind::kSignal, 1, 15)), "kill (signal=15, image=busybox, name=web)");
+  EXPECT_EQ(line(record(EventKind::kSignal, 1, 15, 0, "power button")),
+            "kill (signal=15, by=power button, image=busybox, name=web)");
   EXPECT_EQ(line(record(EventKind::kOutput, 1)), "");
 }
 
