@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "protocol/config.h"
 #include "vch/cli/context.h"
 #include "vch/interaction/control.h"
 #include "vch/machine/container_config.h"
@@ -24,7 +25,6 @@ constexpr int kControlTimeoutMs = 10000;
 // The answer is the next link process's to give, which after many deaths comes a second later, and
 // may be gone again before it was heard.
 constexpr int kRestartTimeoutMs = 60000;
-constexpr uint32_t kDefaultGraceMs = 10000;
 constexpr int kPowerOffMs = 30000;  // behind the command's end
 
 // Whoever moves it here takes away what is left, and it goes on where it is.
@@ -82,7 +82,7 @@ Status stop(const Context& context, const std::string& name, std::optional<uint3
   }
   ASSIGN_OR_RETURN(const Container container, context.container(name));
   if (machine_running(container)) {
-    uint32_t grace_ms = kDefaultGraceMs;
+    uint32_t grace_ms = protocol::kDefaultStopGraceMs;
     if (grace_s) {
       grace_ms = std::max(1U, *grace_s * 1000);
     } else if (const auto config = read_config(container);

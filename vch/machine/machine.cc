@@ -38,6 +38,7 @@ using common::Status;
 using common::UniqueFd;
 
 constexpr int kStartTimeoutMs = 60000;  // a host that swaps or thrashes; QEMU takes 0.05 s
+constexpr int kPressTimeoutMs = 500;    // each: the greeting, the two answers are at once
 constexpr int kQuitTimeoutMs = 2000;
 constexpr int kKillTimeoutMs = 5000;
 constexpr size_t kMaxPidFile = 64;
@@ -299,6 +300,11 @@ uint64_t host_memory() {
 
 bool machine_running(const Container& container) {
   return is_locked(container.file("machine.lock"));
+}
+
+Status press_power_button(const Container& container) {
+  ASSIGN_OR_RETURN(Qmp qmp, Qmp::open(container.directory, kPressTimeoutMs));
+  return qmp.execute("system_powerdown", kPressTimeoutMs);
 }
 
 Status kill_machine(const Container& container) {

@@ -28,6 +28,9 @@ common::Status start_machine(const Container& container, const StateDir& state, 
                              const LaunchOptions& options = {});
 
 bool machine_running(const Container& container);
+// Presses its power button by QMP; an agent that is up stops its container then, with the
+// configured grace. Blocks for 1.5 s at most: ETIMEDOUT while the monitor has another client.
+common::Status press_power_button(const Container& container);
 // Ends QEMU at once (QMP quit): as pulling the plug. Returns when the lock is free; bounded by 10
 // s.
 common::Status kill_machine(const Container& container);

@@ -63,13 +63,18 @@ struct Failure {
 }
 
 // Between fork and exec, from here on: async-signal-safe calls alone.
-void default_signals() {
+//
+// What is blocked stays so through execve, and QEMU and its companion never look at it. QEMU would
+// end at once at these, and its guest with everything that it has not written: whoever wants the
+// machine to end tells its shim.
+void set_signals() {
   struct sigaction action {};
   action.sa_handler = SIG_DFL;
   for (int number = 1; number < NSIG; ++number) ::sigaction(number, &action, nullptr);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  sigset_t blocked;
+  ::sigemptyset(&blocked);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&blocked, number);
+  ::sigprocmask(SIG_SETMASK, &blocked, nullptr);
 }
 
 bool redirect(int null, int log) {
@@ -114,7 +119,7 @@ void start_companion(const CompanionPlan& plan, int null, int report) {
 }
 
 [[noreturn]] void become_qemu(const Plan& plan, int report) {
-  default_signals();
+  set_signals();
   ::umask(0077);
   if (::chdir(plan.directory) != 0) give_up(report, errno, false);
   if (plan.companion) start_companion(*plan.companion, plan.null, report);

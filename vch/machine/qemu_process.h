@@ -22,8 +22,10 @@ struct Companion {
 
 // Executes argv[0], a path, in a session of its own and nobody's child, in `directory`, with stdout
 // and stderr to `log`. Of our descriptors it gets `inherited` alone, under the same numbers, and
-// none of our signal settings. Returns once it is executed, and its companion, if any, listens;
-// that is bounded by 10 s, and a companion that ended instead is ECHILD. Our copies stay open.
+// none of our signal settings: SIGTERM, SIGINT and SIGHUP are blocked, in its companion too, and
+// the others as they are by default. Returns once it is executed, and its companion, if any,
+// listens; that is bounded by 10 s, and a companion that ended instead is ECHILD. Our copies stay
+// open.
 //
 // QEMU's own -daemonize does not go with its sandbox (spawn=deny forbids its fork), sends later
 // messages to /dev/null and leaves the directory.

@@ -82,6 +82,23 @@ TEST_F(QemuProcess, IsConnectedToItsCompanionWhichDiesWithIt) {
   EXPECT_FALSE(holds_lock(server, lock_));
 }
 
+// A host that goes down signals everybody: these two end with the guest.
+TEST_F(QemuProcess, TakesNoSignalThatAsksItToEnd) {
+  ASSERT_EQ(error_of(spawn({"/bin/sh", "-c", "echo $$ >qemu.pid; echo hi >&$CONNECTION; exec cat"},
+                           {python(), "-c", kServer})),
+            "no error");
+  ASSERT_TRUE(wait_for([&] { return read("log").ends_with("\n"); }));
+  for (const char* name : {"qemu.pid", "server.pid"}) {
+    const int pid = std::stoi(read(name));
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) ASSERT_EQ(::kill(pid, number), 0);
+    const std::string status = want(common::read_file("/proc/" + std::to_string(pid) + "/status"));
+    EXPECT_THAT(status, HasSubstr("\nSigBlk:\t0000000000004003\n")) << name;
+    EXPECT_THAT(status, HasSubstr("\nShdPnd:\t0000000000004003\n")) << name;
+  }
+  ASSERT_EQ(::kill(std::stoi(read("qemu.pid")), SIGKILL), 0);
+  EXPECT_TRUE(wait_for([&] { return !is_locked(lock_); }));
+}
+
 TEST_F(QemuProcess, DoesNotStartWithoutItsCompanion) {
   EXPECT_EQ(error_of(spawn({"/bin/sh", "-c", "echo started >started"},
                            {"/bin/sh", "-c", "echo no; exit 3"})),

@@ -43,7 +43,7 @@ static Status end_shim(const Container& container) {
   const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, *pid, 0)));
   // One that has ended meanwhile needs no replacement but a successor.
   if (process && is_shim(*pid) && shim_pid(container) == pid) {
-    for (const int number : {SIGTERM, SIGKILL}) {
+    for (const int number : {kMakeWay, SIGKILL}) {
       if (::syscall(SYS_pidfd_send_signal, process.get(), number, nullptr, 0) != 0 &&
           errno != ESRCH) {
         return errno_error("end the shim of", container.spec.name);

@@ -8,8 +8,12 @@
 // "ERROR <reason>\n" and the end. After OK the socket is the connection: bytes both ways,
 // half-close is half-close, an end without half-close (EOF on a reset connection) is told apart by
 // the service's own protocol.
+//
+// Signals: SIGTERM or SIGINT, the host goes down: the machine is ended cleanly (clean_end.h),
+// served until it has, and not started again. kMakeWay: it goes at once, and the machine runs on.
 #pragma once
 
+#include <csignal>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +23,11 @@
 #include "vch/machine/container_store.h"
 
 namespace vch {
+
+// "Your successor comes." An older shim, which does not know it, dies of it, which is as good: it
+// has no state. The other way round it matters: an older `vch` says this by SIGTERM, and when it is
+// to replace this shim, or to migrate its machine, it ends the container.
+inline constexpr int kMakeWay = SIGUSR1;
 
 // The shim's main: serves until the machine has ended. Takes shim.lock; returns 0 at once when
 // another shim has it. Exit code 0, or 1 after one line on stderr.

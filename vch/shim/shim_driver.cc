@@ -52,6 +52,17 @@ Status read_secure_keys(Shim::Options& options) {
   return {};
 }
 
+// With a stop of the container: grace, drain, and then what the agent does at most (its file
+// systems, 10 s; the journal, 5 s) on a host where everybody else ends as well.
+std::chrono::milliseconds patience_with(const protocol::pb::ContainerVm& config) {
+  constexpr std::chrono::seconds kPowerOff{30};
+  const auto or_default = [](uint32_t value, uint32_t other) {
+    return std::chrono::milliseconds(value == 0 ? other : value);
+  };
+  return or_default(config.stop_grace_ms(), protocol::kDefaultStopGraceMs) +
+         or_default(config.drain_timeout_ms(), protocol::kDefaultDrainMs) + kPowerOff;
+}
+
 Status read_config(Shim::Options& options) {
   const std::string path = options.container.file("config.pb");
   ASSIGN_OR_RETURN(const std::string bytes, common::read_file(path, protocol::kMaxConfigSize));
@@ -67,6 +78,7 @@ Status read_config(Shim::Options& options) {
   std::memcpy(endpoint.key.data(), key.data(), key.size());
   if (!config.links().empty()) options.vsock_port = config.links(0).vsock().port();
   options.journal = !config.journal().port().empty();
+  options.patience = patience_with(config);
   options.tcp = options.container.spec.link == kUartTcp;
   return protocol::has_secure_link(config) ? read_secure_keys(options) : Status();
 }
@@ -96,7 +108,7 @@ Status leave(const std::string& directory) {
 // False: a signal came before.
 bool wait_for(std::chrono::milliseconds time) {
   asio::io_context io(1);
-  asio::signal_set signals(io, SIGTERM, SIGINT);
+  asio::signal_set signals(io, SIGTERM, SIGINT, kMakeWay);
   asio::steady_timer timer(io, time);
   bool passed = false;
   signals.async_wait([&timer](boost::system::error_code error, int) {
@@ -149,7 +161,7 @@ Status serve(const std::string& directory) {
   ::prctl(PR_SET_NAME, "vch-shim");
   RETURN_IF_ERROR(note_pid(*lock));
   asio::io_context io(1);
-  asio::signal_set signals(io, SIGTERM, SIGINT);  // before anybody can find us
+  asio::signal_set signals(io, SIGTERM, SIGINT, kMakeWay);  // before anybody can find us
   Shim::Options options;
   options.container.directory = directory;
   read_spec(options.container);

@@ -14,6 +14,7 @@
 #include "serial-transport/endpoint.h"
 #include "vch/machine/container_store.h"
 #include "vch/machine/life.h"
+#include "vch/shim/clean_end.h"
 #include "vch/shim/clock_setter.h"
 #include "vch/shim/log_keeper.h"
 #include "vch/shim/relay_driver.h"
@@ -27,14 +28,15 @@ class Shim {
     Container container;  // its directory alone
     common::UniqueFd directory;
     serial_transport::EndpointOptions endpoint;
-    unsigned vsock_port = 0;               // 0: the link is link_pipe.h
-    bool journal = false;                  // the guest writes one
-    bool tcp = false;                      // the link is link_tcp.h
-    std::optional<SecureLinkKeys> secure;  // of a secure link
+    unsigned vsock_port = 0;                // 0: the link is link_pipe.h
+    bool journal = false;                   // the guest writes one
+    bool tcp = false;                       // the link is link_tcp.h
+    std::optional<SecureLinkKeys> secure;   // of a secure link
+    std::chrono::milliseconds patience{0};  // with a machine that is to end
     common::UniqueFd listener;
   };
 
-  // `signals`: those that end it; it outlives the loop.
+  // `signals`: those of shim.h; it outlives the loop.
   Shim(boost::asio::io_context& io, boost::asio::signal_set& signals, Options options)
       : directory_(std::move(options.directory)),
         container_(std::move(options.container)),
@@ -47,16 +49,18 @@ class Shim {
         look_(io),
         drain_(io),
         signals_(signals),
+        clean_end_(io, container_, options.patience, [this] { look_at_machine(); }),
         endpoint_(io.get_executor(), options.endpoint, [this] { return open_link(); }) {
     if (options.secure) secure_link(options.endpoint, std::move(*options.secure));
   }
 
   void run();
-  bool machine_ended() const { return ended_; }  // else run() was ended by a signal
+  bool machine_ended() const { return ended_; }  // else run() was ended by kMakeWay
 
  private:
   static constexpr std::chrono::milliseconds kFirstLook{1};  // see look_at_machine()
 
+  void await_signal();
   void secure_link(const serial_transport::EndpointOptions& endpoint, SecureLinkKeys keys);
   common::Result<serial_transport::Link> open_link();
   common::Result<serial_transport::Link> open_line();
@@ -82,6 +86,7 @@ class Shim {
   bool looking_ = false, ended_ = false;
   boost::asio::steady_timer drain_;
   boost::asio::signal_set& signals_;
+  CleanEnd clean_end_;
   serial_transport::Endpoint endpoint_;  // its link is the line, or what secure_ makes of that
   std::unique_ptr<SecureLink> secure_;
   std::weak_ptr<ClockSetter> clock_;

@@ -7,6 +7,7 @@
 #include "vch/machine/lock.h"
 #include "vch/machine/vsock_device.h"
 #include "vch/shim/greeting.h"
+#include "vch/shim/shim.h"
 #include "vch/shim/shim_loop.h"
 #include "vch/shim/unix_socket.h"
 
@@ -35,11 +36,12 @@ Result<serial_transport::Link> link_without_peer() {
 }  // namespace
 
 void Shim::run() {
-  signals_.async_wait([this](ErrorCode error, int) {
-    if (!error) io_.stop();
-  });
+  await_signal();
   endpoint_.on_link_change([this](bool up) {
-    if (up) return set_clock();
+    if (up) {
+      clean_end_.on_link_up();
+      return set_clock();
+    }
     look_wait_ = kFirstLook;
     look_at_machine();
   });
@@ -48,6 +50,15 @@ void Shim::run() {
   logs_.start();
   accept();
   io_.run();
+}
+
+void Shim::await_signal() {
+  signals_.async_wait([this](ErrorCode error, int number) {
+    if (error || ended_) return;
+    if (number == kMakeWay) return io_.stop();
+    clean_end_.begin();
+    await_signal();
+  });
 }
 
 // Two at once would both correct what the other does.
@@ -140,6 +151,7 @@ void Shim::on_machine_end() {
   listener_.close(ignored);
   retry_accept_.cancel();
   signals_.cancel();
+  clean_end_.stop();
   logs_.stop();
   for (const auto& relay : std::set(relays_)) relay->on_machine_end();
   endpoint_.close();

@@ -5,6 +5,7 @@
 
 #include <atomic>
 
+#include "vch/shim/fake_monitor.h"
 #include "vch/shim/shim_fixture.h"
 
 namespace vch {
@@ -34,12 +35,47 @@ TEST_F(ShimTest, AKilledShimIsReplaced) {
   EXPECT_TRUE(common::read_file(machine_.container.file("shim.log"))->empty());
 }
 
-TEST_F(ShimTest, ATerminatedShimLeavesNoSocket) {
+TEST_F(ShimTest, OneThatMakesWayLeavesNoSocketAndTheMachineAlone) {
   machine_.boot().start();
+  FakeMonitor monitor(machine_.container);
   ASSERT_TRUE(ensure_shim(machine_.container, program_).has_value());
-  ::kill(*shim_pid(machine_.container), SIGTERM);
+  const auto first = shim_pid(machine_.container);
+  ASSERT_TRUE(replace_shim(machine_.container, program_).has_value());
+  EXPECT_NE(shim_pid(machine_.container), first);
+  ::kill(*shim_pid(machine_.container), kMakeWay);
   EXPECT_TRUE(FakeMachine::wait_for([&] { return !shim_pid(machine_.container); }));
   EXPECT_FALSE(std::filesystem::exists(machine_.container.file("shim.sock")));
+  EXPECT_TRUE(monitor.commands().empty());
+}
+
+TEST_F(ShimTest, AHostThatGoesDownPressesThePowerButtonAndIsServedToTheEnd) {
+  machine_.boot().start();
+  FakeMonitor monitor(machine_.container);
+  const UniqueFd fd = connect("echo");
+  const auto pid = shim_pid(machine_.container);
+  ::kill(*pid, SIGTERM);
+  EXPECT_TRUE(FakeMachine::wait_for([&] { return !monitor.commands().empty(); }));
+  for (const int number : {SIGTERM, SIGINT}) {
+    ::kill(*pid, number);
+    send_all(fd, "x");
+    EXPECT_EQ(receive(fd, 1), "x");
+  }
+  const UniqueFd late = connect("echo");
+  EXPECT_EQ(shim_pid(machine_.container), pid);
+  machine_.end();
+  EXPECT_EQ(receive(fd), "");
+  EXPECT_TRUE(FakeMachine::wait_for([&] { return !shim_pid(machine_.container); }));
+  EXPECT_EQ(monitor.commands(), std::vector<std::string>{"system_powerdown"});
+}
+
+TEST_F(ShimTest, AGuestThatBootsHearsOfItOnceItIsThere) {
+  FakeMonitor monitor(machine_.container);
+  ASSERT_TRUE(ensure_shim(machine_.container, program_).has_value());
+  ::kill(*shim_pid(machine_.container), SIGINT);
+  EXPECT_TRUE(FakeMachine::wait_for([&] { return monitor.commands().size() == 1; }));
+  machine_.boot().start();
+  EXPECT_TRUE(FakeMachine::wait_for([&] { return monitor.commands().size() == 2; }));
+  EXPECT_EQ(monitor.commands().back(), "system_powerdown");
 }
 
 TEST_F(ShimTest, WhoWaitsForAGuestHearsOfTheMachinesEnd) {
