@@ -6,6 +6,7 @@ Logins are accepted on a TCP port of 127.0.0.1. Sessions are processes of this h
 import array
 import contextlib
 import errno
+import functools
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ import threading
 import time
 
 from fake_session import PIECE, SHELL, Session, fields, first, in_thread, member, varint
+from packets import DOWN, UP
 
 CONTROL, STDIO, REFUSED, LOGGED_IN, ENDED, LINK = 1, 2, 3, 4, 5, 6
 ATTACH, ATTACHED, DATA, ACK, EOF, RESIZE, EXIT, EXIT_ACK, ERROR = range(1, 10)
@@ -33,13 +35,13 @@ def read_exactly(sock, size):
     return data
 
 
-def relay(source, target):
+def relay(source, target, edit=lambda data: data):
     """As a link of small pieces does, which come together or one by one."""
     try:
         while data := source.recv(random.choice((16, 64, 1000, 4096, 30000))):
             if random.random() < 0.02:
                 time.sleep(0.002)
-            target.sendall(data)
+            target.sendall(edit(data))
     finally:
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
@@ -48,8 +50,10 @@ def relay(source, target):
 class FakeAgent:
     """Use as a context: with FakeAgent(program, directory) as agent: ... agent.port ..."""
 
-    def __init__(self, program, directory, users=("root",), line=None, with_link=False):
+    def __init__(self, program, directory, users=("root",), line=None, with_link=False, deadline=None):
         self.line = line  # bytes that are on the way to and from a login at most
+        self.editor = None  # makes what edits the bytes of a connection: see packets.py
+        self.deadline = () if deadline is None else (str(deadline),)  # seconds
         self.program, self.directory, self.users = program, directory, users
         self.key = os.path.join(directory, "id")
         self.link_key = os.path.join(directory, "link")  # of the user vch, for subsystem tether
@@ -102,21 +106,24 @@ class FakeAgent:
     def accept(self):
         while True:
             connection, _ = self.listener.accept()
-            if self.line is None:
+            if self.line is None and self.editor is None:
                 self.serve(connection)
                 continue
             ours, theirs = socket.socketpair()
-            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.line)
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.line)
+            if self.line is not None:
+                theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.line)
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.line)
             self.serve(theirs)
-            in_thread(relay, connection, ours)
-            in_thread(relay, ours, connection)
+            edit = self.editor() if self.editor else lambda direction, data: data
+            in_thread(relay, connection, ours, functools.partial(edit, UP))
+            in_thread(relay, ours, connection, functools.partial(edit, DOWN))
 
     def serve(self, connection):
         """A login process for a stream socket, which becomes its own."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         process = subprocess.Popen(
-            [self.program, str(connection.fileno()), str(theirs.fileno()), self.secrets],
+            [self.program, str(connection.fileno()), str(theirs.fileno()), self.secrets,
+             *self.deadline],
             pass_fds=[connection.fileno(), theirs.fileno()], stdin=subprocess.DEVNULL, env=self.env)
         with self.lock:
             self.logins.append(process)

@@ -31,12 +31,14 @@ def wait_until(test, what, condition):
 class LoginTest(unittest.TestCase):
     line = None
     with_link = False
+    deadline = None
 
     def setUp(self):
         scratch = tempfile.TemporaryDirectory(prefix="tether-ssh-")
         self.addCleanup(scratch.cleanup)
         self.scratch = scratch.name
-        agent = FakeAgent(PROGRAM, self.scratch, line=self.line, with_link=self.with_link)
+        agent = FakeAgent(PROGRAM, self.scratch, line=self.line, with_link=self.with_link,
+                          deadline=self.deadline)
         self.agent = agent.__enter__()
         self.addCleanup(agent.__exit__)
 
@@ -141,14 +143,15 @@ class HeldLine:
         self.end.close()
 
 
-def paramiko_script(agent, script, user="root", key=None, port=None):
-    """The words of a program: Debian's Paramiko, `transport` being logged in. request() waits for no answer."""
+def paramiko_script(agent, script, user="root", key=None, port=None, log_in=True):
+    """The words of a program: Debian's Paramiko, `transport` being logged in unless it shall do that itself: with dial() and
+    `own_key`. request() waits for no answer."""
     begin = f"""
 import logging, os, paramiko, signal, socket
 logging.getLogger('paramiko').addHandler(logging.NullHandler())
-transport = paramiko.Transport(socket.create_connection(('127.0.0.1', {port or agent.port})))
 own_key = paramiko.Ed25519Key.from_private_key_file({key or agent.key!r})
-transport.connect(username={user!r}, pkey=own_key)
+def dial():
+    return socket.create_connection(('127.0.0.1', {port or agent.port}))
 
 def message(number, *parts):
     made = paramiko.Message()
@@ -165,7 +168,10 @@ def request(channel, name, *words):
     message(98, channel.remote_chanid, name, False, *words)
 
 """
-    return ["/usr/bin/python3", "-c", begin + script + "\ntransport.close()\n"]
+    if log_in:
+        begin += f"transport = paramiko.Transport(dial())\ntransport.connect(username={user!r}, pkey=own_key)\n"
+        script += "\ntransport.close()\n"
+    return ["/usr/bin/python3", "-c", begin + script]
 
 
 def run_paramiko(test, agent, script, wanted, **which):

@@ -1,6 +1,6 @@
-// The login process as it is in a containerVM, for tests on this host: without its confinement and
-// without a deadline. Its sockets and its secrets are three descriptors by number; "sftp" instead
-// of them serves SFTP on stdin and stdout.
+// The login process as it is in a containerVM, for tests on this host: without its confinement, and
+// with the deadline that is asked for or none. Its sockets and its secrets are three descriptors by
+// number; "sftp" instead of them serves SFTP on stdin and stdout.
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -13,6 +13,7 @@
 #include "common/io.h"
 #include "protocol/config.h"
 #include "tether/link/ssh/entropy.h"
+#include "tether/link/ssh/login_deadline.h"
 #include "tether/link/ssh/login_server.h"
 #include "tether/session/resolve.h"
 #include "tether/session/sftp/sftp.h"
@@ -44,14 +45,18 @@ int serve(int connection, int requests, const std::string& secrets_file) {
 int main(int argc, char** argv) {
   if (argc == 2 && std::string_view(argv[1]) == "sftp") return tether::run_sftp("/");
   if (argc == 3 && std::string_view(argv[1]) == "resolve") return tether::run_resolve(argv[2]);
-  if (argc != 4) {
+  if (argc != 4 && argc != 5) {
     std::fprintf(stderr,
-                 "usage: ssh_login CONNECTION REQUESTS SECRETS-FILE | sftp | resolve NAME\n");
+                 "usage: ssh_login CONNECTION REQUESTS SECRETS-FILE [SECONDS] | sftp | "
+                 "resolve NAME\n");
     return 2;
   }
   ::signal(SIGPIPE, SIG_IGN);
   const int connection = std::atoi(argv[1]);
   const int requests = std::atoi(argv[2]);
   for (const int fd : {connection, requests}) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  if (argc == 5) {
+    tether::set_login_deadline(requests, static_cast<unsigned>(std::atoi(argv[4])));
+  }
   return serve(connection, requests, argv[3]);
 }

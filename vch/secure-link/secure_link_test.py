@@ -16,11 +16,11 @@ import tempfile
 import threading
 import unittest
 
+from packets import DOWN, KEXINIT, NEWKEYS, NOTHING, UP, Packets
+
 VCH, SSH_LOGIN = os.environ["VCH"], os.environ["SSH_LOGIN"]
 TIMEOUT = 60  # a bound for what hangs; no test waits for it
 REFUSED, LOGGED_IN, ENDED, SERVE_LINK = 3, 4, 5, 6
-UP, DOWN = "to the guest", "to the host"
-KEXINIT, NEWKEYS, IGNORE = 20, 21, 2
 
 
 def make_key(path):
@@ -79,47 +79,6 @@ class Line(threading.Thread):
                 end.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass  # It is closed.
-
-
-class Packets:
-    """An edit of the packets that go unencrypted: `change(direction, type, payload)` gives those that replace one."""
-
-    def __init__(self, change):
-        self.change = change
-        self.waiting = {UP: b"", DOWN: b""}
-        self.banner = {UP: False, DOWN: False}
-        self.keyed = {UP: False, DOWN: False}
-
-    def __call__(self, direction, data):
-        if self.keyed[direction]:
-            return data
-        self.waiting[direction] += data
-        out = b""
-        if not self.banner[direction]:
-            end = self.waiting[direction].find(b"\n") + 1
-            if end == 0:
-                return b""
-            out, self.waiting[direction] = self.waiting[direction][:end], self.waiting[direction][end:]
-            self.banner[direction] = True
-        while len(self.waiting[direction]) >= 5 and not self.keyed[direction]:
-            size, padding = struct.unpack(">IB", self.waiting[direction][:5])
-            if len(self.waiting[direction]) < 4 + size:
-                break
-            payload = self.waiting[direction][5:4 + size - padding]
-            self.waiting[direction] = self.waiting[direction][4 + size:]
-            for new in self.change(direction, payload[0], payload):
-                out += self.pack(new)
-            self.keyed[direction] = payload[0] == NEWKEYS
-        if self.keyed[direction] and self.waiting[direction]:
-            rest, self.waiting[direction] = self.waiting[direction], b""
-            out += rest
-        return out
-
-    @staticmethod
-    def pack(payload):
-        padding = 8 - (len(payload) + 5) % 8
-        padding += 8 if padding < 4 else 0
-        return struct.pack(">IB", len(payload) + padding + 1, padding) + payload + bytes(padding)
 
 
 class SecureLinkTest(unittest.TestCase):
@@ -332,7 +291,7 @@ class SecureLinkTest(unittest.TestCase):
                 self.start_anew()
 
                 def change(way, kind, payload, direction=direction):
-                    more = [bytes([IGNORE, 0, 0, 0, 0])] if way == direction and kind == NEWKEYS else []
+                    more = [NOTHING] if way == direction and kind == NEWKEYS else []
                     return [*more, payload]
                 self.connect(Packets(change))
                 self.assertRegex(self.report(), r"^(REFUSED|LOST) ")

@@ -48,7 +48,7 @@ int LoginServer::authenticate(const char* user, ssh_key key, int signature) {
   } else {
     user_ = user;
     is_link_ = link;
-    ::alarm(0);  // ssh_main() set it
+    ::alarm(0);  // set_login_deadline() set it
     services_.news(SshAsk::kLoggedIn, shown_name(user_) + ", key " + fingerprint(key));
     return SSH_AUTH_SUCCESS;
   }

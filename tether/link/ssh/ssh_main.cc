@@ -15,6 +15,7 @@
 #include "protocol/config.h"
 #include "protocol/stdio.h"
 #include "tether/link/ssh/entropy.h"
+#include "tether/link/ssh/login_deadline.h"
 #include "tether/link/ssh/login_server.h"
 #include "tether/link/ssh/ssh_role.h"
 #include "tether/session/privileges.h"
@@ -22,7 +23,6 @@
 namespace tether {
 namespace {
 
-constexpr unsigned kLoginSeconds = 30;
 constexpr size_t kMaxSecrets = 1U << 20U;
 constexpr rlim_t kMaxMemory = rlim_t{256} << 20U;
 
@@ -43,13 +43,6 @@ constexpr size_t most_held() {
 static_assert(most_held() < kMaxMemory / 5 * 4);
 constexpr const char* kEmpty = "/run/empty";
 constexpr uid_t kFirstUser = 0x70000000;  // of a range that no image uses, one for each pid
-
-void on_alarm(int) {
-  static constexpr char kText[] = "\3nobody logged in within 30 s";
-  static_assert(kText[0] == static_cast<char>(SshAsk::kRefused));
-  (void)!::send(kSshRequestsFd, kText, sizeof kText - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-  ::_exit(1);
-}
 
 bool limit(__rlimit_resource which, rlim_t value) {
   const rlimit both{value, value};
@@ -104,7 +97,7 @@ common::Status serve(SshServices& services) {
   if (!link_keys.empty()) server.set_link_key(std::move(link_keys.front()));
   server.prepare(kSshConnectionFd);
   if (!await_client()) return {};
-  ::alarm(kLoginSeconds);
+  set_login_deadline(kSshRequestsFd, kSshLoginSeconds);
   server.run(kSshConnectionFd);
   return {};
 }
@@ -114,7 +107,6 @@ common::Status serve(SshServices& services) {
 void ssh_main() {
   ::prctl(PR_SET_DUMPABLE, 0);
   ::signal(SIGPIPE, SIG_IGN);
-  ::signal(SIGALRM, on_alarm);
   for (const int fd : {kSshConnectionFd, kSshRequestsFd}) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   SshServices services(kSshRequestsFd);
   try {

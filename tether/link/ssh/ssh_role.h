@@ -31,9 +31,10 @@ enum class SshAsk : uint8_t {
 inline constexpr const char* kSshLinkUser = "vch";
 inline constexpr const char* kSshLinkSubsystem = "tether";
 inline constexpr size_t kSshMaxText = 200;
-inline constexpr size_t kSshMaxChannels = 128;  // of one login, open at a time
+inline constexpr unsigned kSshLoginSeconds = 30;  // of kSshBegin, for somebody to log in
+inline constexpr size_t kSshMaxChannels = 128;    // of one login, open at a time
 
-// The role's main. Dies within 30 s of kSshBegin unless somebody has logged in.
+// The role's main. Dies kSshLoginSeconds after kSshBegin unless somebody has logged in.
 [[noreturn]] void ssh_main();
 
 }  // namespace tether
