@@ -30,7 +30,7 @@ chatter, stranger = (paramiko.Transport(dial()) for _ in range(2))
 chatter.start_client(timeout=30)
 stranger.start_client(timeout=30)
 try:
-    stranger.auth_publickey('nobody', key)
+    stranger.auth_publickey('nobody', own_key)
 except paramiko.AuthenticationException:
     pass
 with contextlib.suppress(EOFError, OSError, paramiko.SSHException):
