@@ -2,10 +2,12 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/fd_message.h"
 #include "tether/link/ring_writer.h"
@@ -51,6 +53,8 @@ class FakeSupervisor {
   bool exit_acknowledged = false;
   uint32_t attached = 0;
   uint32_t signal = 0;
+  int ssh_errno = 0;              // of SSH logins; 0: each is one that ends at once
+  std::vector<std::string> news;  // what was told for events
 
  private:
   static LinkHeader message(LinkType type) {
@@ -77,6 +81,22 @@ class FakeSupervisor {
     header.value = exit_code_;
     channel_->send(header, {});
   }
+  void start_ssh(const LinkHeader& asked) {
+    LinkHeader answer = message(LinkType::kSshStarted);
+    answer.writer = asked.writer;
+    answer.value = static_cast<uint32_t>(ssh_errno);
+    if (ssh_errno != 0) return channel_->send(answer, {});
+    int wire[2];
+    int requests[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, wire), 0);
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, requests), 0);
+    const std::array<common::UniqueFd, 4> owned = {
+        common::UniqueFd(wire[0]), common::UniqueFd(wire[1]), common::UniqueFd(requests[0]),
+        common::UniqueFd(requests[1])};
+    const std::array<int, 2> fds = {wire[0], requests[0]};
+    const iovec part{&answer, sizeof answer};
+    ASSERT_GT(common::send_fds(raw_, {&part, 1}, fds, 0), 0);
+  }
   void on_message(const LinkHeader& header, std::string_view payload) {
     LinkHeader ack = message(LinkType::kStdinAck);
     ack.writer = header.writer;
@@ -102,6 +122,11 @@ class FakeSupervisor {
         return;
       case LinkType::kSignal:
         signal = header.value;
+        return;
+      case LinkType::kSshLogin:
+        return start_ssh(header);
+      case LinkType::kSshNews:
+        news.emplace_back(payload);
         return;
       default:
         return;

@@ -270,6 +270,25 @@ TEST_F(LinkProcessTest, AControlClientMayCloseItsSideAndStillGetsItsReply) {
   EXPECT_TRUE(wait_for([&] { return supervisor_->signal == 15; }));
 }
 
+TEST_F(LinkProcessTest, ALoginForWhichThereIsNoRoomEndsAndThatIsToldOnceUntilThereIs) {
+  const auto log_in = [this](int answer) {
+    supervisor_->ssh_errno = answer;
+    const auto got = std::make_shared<std::string>();
+    const auto done = std::make_shared<bool>(false);
+    spawn(exchange("ssh", {}, got, done, false));
+    return wait_for([&] { return *done || failed_; }) && !failed_;
+  };
+  const std::string reason = "more than 32 logins";
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(log_in(EAGAIN));
+  EXPECT_EQ(supervisor_->news, std::vector<std::string>({reason}));
+  ASSERT_TRUE(log_in(0));
+  EXPECT_EQ(supervisor_->news.size(), 1U);
+  ASSERT_TRUE(log_in(EAGAIN));
+  EXPECT_EQ(supervisor_->news, std::vector<std::string>({reason, reason}));
+  ASSERT_TRUE(log_in(ENOENT));
+  EXPECT_EQ(supervisor_->news.size(), 2U);
+}
+
 TEST_F(LinkProcessTest, NoticesThatTheSupervisorIsGone) {
   supervisor_.reset();
   EXPECT_TRUE(wait_for([&] { return supervisor_gone_; }));

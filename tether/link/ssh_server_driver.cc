@@ -1,8 +1,10 @@
 #include "tether/link/ssh_server_driver.h"
 
 #include <cerrno>
+#include <string>
 #include <utility>
 
+#include "protocol/journal.h"
 #include "tether/link/ssh_login_driver.h"
 
 namespace tether {
@@ -27,14 +29,25 @@ void SshServer::on_message(const LinkHeader& header, std::span<common::UniqueFd>
   waiting_.erase(found);
   if (header.value != 0 || fds.size() != 2) {
     const bool many = header.value == EAGAIN;
+    if (many) tell_full();
     return connection->reset(many ? serial_transport::Reason::kTooMany
                                   : serial_transport::Reason::kNoSuchService);
   }
+  full_ = false;
   LeftLogin login;
   login.connection = connection;
   login.wire = std::move(fds[0]);
   login.requests = std::move(fds[1]);
   take_over(std::move(login));
+}
+
+// Once, until there is room again: whoever is refused may try as often as he likes.
+void SshServer::tell_full() {
+  if (std::exchange(full_, true)) return;
+  LinkHeader header;
+  header.type = LinkType::kSshNews;
+  header.value = static_cast<uint32_t>(protocol::SshNews::kRefused);
+  port_.send(header, "more than " + std::to_string(kMaxSshLogins) + " logins");
 }
 
 void SshServer::take_over(LeftLogin left) {

@@ -53,12 +53,15 @@ class SshServer {
   void take_over(LeftLogin left);
 
  private:
+  void tell_full();
+
   SupervisorPort& port_;
   Serve serve_;
   ServeLink serve_link_;
   std::map<uint64_t, std::shared_ptr<serial_transport::Connection>> waiting_;  // by their kSshLogin
   std::vector<std::weak_ptr<SshLogin>> logins_;
   uint64_t last_ = 0;
+  bool full_ = false;  // and that was told
 };
 
 }  // namespace tether

@@ -114,6 +114,25 @@ TEST_F(SshTest, OneThatNobodyWantsIsLetGoOf) {
   EXPECT_EQ(logins().size(), 3U);
 }
 
+TEST_F(SshTest, OneMoreThanThereMayBeIsRefusedUntilAnotherEnds) {
+  for (size_t i = 0; i < kMaxSshLogins; ++i) expect_good(log_in());
+  ASSERT_EQ(logins().size(), kMaxSshLogins);
+  for (int i = 0; i < 3; ++i) {
+    const Heard answer = log_in();
+    EXPECT_EQ(answer.header.writer[0], request_);
+    EXPECT_EQ(answer.header.value, static_cast<uint32_t>(EAGAIN));
+    EXPECT_EQ(answer.fds, 0U);
+  }
+  EXPECT_EQ(logins().size(), kMaxSshLogins);
+  EXPECT_EQ(counted(), kMaxSshLogins);
+  EXPECT_TRUE(system_.signals.empty()) << "nobody who is in has to go for him";
+  end(*logins()[5]);
+  turn();
+  expect_good(log_in());
+  EXPECT_TRUE(begins(*logins().back()));
+  EXPECT_EQ(log_in().header.value, static_cast<uint32_t>(EAGAIN));
+}
+
 TEST_F(SshTest, OneThatWasTakenCountsUntilItsEnd) {
   expect_good(log_in());
   pass(Supervisor::kSpareLoginMs);
