@@ -5,27 +5,26 @@ import hashlib
 import os
 import random
 import re
-import select
 import socket
 import subprocess
 import threading
 import unittest
 
-from ssh_fixture import LONG, SshMachineTest, digests, wait_until
+from ssh_files import FilesTests
+from ssh_fixture import SshMachineTest, wait_until
+from ssh_kills import KillsTests
 from terminal import Terminal
 from traffic import Stream
 from traffic import Terminal as TypedTerminal
 from vch_testing import FULL, TIMEOUT, VCH, inspect, vch
 
-FILES = 10000 if FULL else 60
 LARGE = (1 << 30) if FULL else (1 << 19)
 SHARED = 2000 if FULL else 40  # sessions one after the other
-KILLS = 500 if FULL else 8
 MANY = 100
-KEPT = 32  # descriptors: of rings that wait for the next sessions, 16 at most
+LOGINS = 32  # at a time: kMaxSshLogins
 
 
-class SshTest(SshMachineTest):
+class SshTest(FilesTests, KillsTests, SshMachineTest):
     def test_a_command_has_its_streams_its_user_and_its_end(self):
         everything = self.ssh("cat; echo to stderr >&2; exit 7", stdin=b"from\0stdin")
         self.assert_ended(everything, 7, b"from\0stdin", b"to stderr\n")
@@ -82,41 +81,6 @@ class SshTest(SshMachineTest):
         terminal.wait_for(r"host> $", after="exit 5")
         terminal.ask("echo ended $?", r"ended 5")
 
-    def test_files_go_in_and_out_by_scp_sftp_and_rsync(self):
-        tree = os.path.join(self.scratch, "tree")
-        for i in range(FILES):
-            place = os.path.join(tree, str(i % 10), "deep" if i % 3 else "")
-            os.makedirs(place, exist_ok=True)
-            with open(os.path.join(place, f"file {i} é"), "wb") as file:
-                file.write(os.urandom(i * 37 % 5000))
-        if FULL:
-            with open(os.path.join(tree, "large"), "wb") as file:
-                for _ in range(LARGE >> 20):
-                    file.write(os.urandom(1 << 20))
-        os.symlink("0", os.path.join(tree, "link"))
-        wanted = digests(tree)
-        with self.subTest("sftp"):
-            script = (f"put -r {tree} /tmp\nmkdir /tmp/made\nrename /tmp/tree /tmp/made/tree\n"
-                      "chmod 711 /tmp/made\nls -l /tmp\nln -s made /tmp/made-link\n"
-                      f"get -r /tmp/made/tree {self.scratch}/again\ndf /tmp\n"
-                      "rm /tmp/made-link\n-rm /tmp/none\n")
-            done = self.run_program("sftp", "-b", "-", self.host, stdin=script.encode())
-            self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertIn(b"drwx--x--x", done.stdout)
-            # This client passes links over.
-            files = {name: digest for name, digest in wanted.items() if name != "link"}
-            self.assertEqual(digests(os.path.join(self.scratch, "again")), files)
-        with self.subTest("rsync"):
-            self.bring("/usr/bin/rsync")
-            shell = f"ssh -F {self.config}"
-            for source, target in ((tree + "/", f"{self.host}:/tmp/synced"),
-                                   (f"{self.host}:/tmp/synced/", f"{self.scratch}/synced")):
-                done = subprocess.run(["rsync", "-a", "-e", shell, source, target], check=False,
-                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                      timeout=LONG)
-                self.assertEqual(done.returncode, 0, done.stdout)
-            self.assertEqual(digests(os.path.join(self.scratch, "synced")), wanted)
-
     def test_sessions_of_one_login_end_beside_refused_connections(self):
         forward = os.path.join(self.scratch, "refused")
         master = self.master("-L", f"{forward}:127.0.0.1:1")
@@ -167,6 +131,38 @@ class SshTest(SshMachineTest):
             process.stdout.close()
             process.stderr.close()
 
+    def test_one_login_more_than_there_may_be_is_refused_and_the_others_go_on(self):
+        others = inspect(self.container)["Agent"]["SshLogins"]
+
+        def say(client, words):
+            client.stdin.write(words)
+            client.stdin.flush()
+            return client.stdout.readline()
+        clients = []
+        for i in range(LOGINS - others):  # One by one: each has 30 s to log in.
+            clients.append(subprocess.Popen(["ssh", "-F", self.config, self.host, "cat"],
+                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            self.addCleanup(clients[-1].wait)
+            self.addCleanup(clients[-1].kill)
+            self.assertEqual(say(clients[-1], b"in\n"), b"in\n", f"login {i}")
+        self.assertEqual(inspect(self.container)["Agent"]["SshLogins"], LOGINS)
+        reason = f"more than {LOGINS} logins"
+        before = self.refusals().count(reason)
+        for _ in range(3):  # It is told once.
+            refused = self.ssh("echo in")
+            self.assertEqual((refused.returncode, refused.stdout), (255, b""), refused.stderr)
+        wait_until(self, "the reason", lambda: self.refusals().count(reason) > before)
+        for client in clients:
+            self.assertEqual(say(client, b"still\n"), b"still\n")
+        clients[0].communicate(timeout=TIMEOUT)
+        wait_until(self, "one place", lambda: (
+            inspect(self.container)["Agent"]["SshLogins"] < LOGINS))
+        self.assert_ended(self.ssh("echo in"), 0, b"in\n")
+        self.assertEqual(self.refusals().count(reason), before + 1)
+        for client in clients[1:]:
+            client.communicate(timeout=TIMEOUT)
+            self.assertEqual(client.returncode, 0)
+
     def test_connections_lead_into_the_containers_network(self):
         self.assert_ended(self.ssh("mkdir -p /tmp/www; echo page >/tmp/www/page; "
                                    "httpd -p 127.0.0.1:8000 -h /tmp/www; "
@@ -194,34 +190,36 @@ class SshTest(SshMachineTest):
         greeting = b"\x04\x01\x1f\x40\x00\x00\x00\x01\x00named\x00"
         self.assertTrue(get(socks, greeting).endswith(b"\r\n\r\npage\n"))
 
-    def test_git_clones_over_it(self):
-        self.bring("/usr/bin/git")
-        source = os.path.join(self.scratch, "source")
-        git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
-        for words in (["init", "-q", source],
-                      ["-C", source, "commit", "-q", "--allow-empty", "-m", "the only one"]):
-            subprocess.run([*git, *words], check=True)
-        self.assert_ended(self.ssh("ln -sf git /usr/bin/git-upload-pack"), 0)
-        done = self.run_program("scp", "-rq", source, f"{self.host}:/tmp/source.git")
-        self.assertEqual(done.returncode, 0, done.stderr)
-        copy = os.path.join(self.scratch, "copy")
-        done = subprocess.run([*git, "clone", "-q", f"{self.host}:/tmp/source.git", copy],
-                              env={**os.environ, "GIT_SSH_COMMAND": f"ssh -F {self.config}"},
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT,
-                              check=False)
-        self.assertEqual(done.returncode, 0, done.stdout)
-        log = subprocess.run([*git, "-C", copy, "log", "--format=%s"], stdout=subprocess.PIPE,
-                             check=True)
-        self.assertEqual(log.stdout, b"the only one\n")
-
-    def test_paramiko_runs_commands_and_moves_files(self):
+    def run_paramiko(self, script, wanted):
+        """`transport` being logged in."""
         identity = vch("ssh-config").stdout.decode()
         key = re.search(r'IdentityFile "?([^"\n]+)', identity).group(1)
-        script = f"""
+        begin = f"""
 import paramiko
 line = paramiko.ProxyCommand({f'{VCH} dial {self.container} ssh'!r})
 transport = paramiko.Transport(line)
 transport.connect(username='root', pkey=paramiko.Ed25519Key.from_private_key_file({key!r}))
+def ask(channel, what, *words):
+    message = paramiko.Message()
+    message.add_byte(b'\\x62')
+    message.add_int(channel.remote_chanid)
+    message.add_string(what)
+    message.add_boolean(False)
+    message.add(*words)
+    transport._send_user_message(message)
+def read_until(channel, end):
+    said = b''
+    while end not in said and (more := channel.recv(100)):
+        said += more
+    return said
+"""
+        done = subprocess.run(["/usr/bin/python3", "-c", begin + script + "transport.close()\n"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=TIMEOUT, check=False)
+        self.assertEqual(done.stdout.decode(), wanted, done.stderr[-1000:])
+
+    def test_paramiko_runs_commands_and_moves_files(self):
+        self.run_paramiko("""
 channel = transport.open_session()
 channel.exec_command('cat; exit 6')
 channel.sendall(b'through')
@@ -232,52 +230,37 @@ with sftp.open('/tmp/by-paramiko', 'w') as file:
     file.write('written')
 with sftp.open('/tmp/by-paramiko') as file:
     print(file.read().decode())
-transport.close()
-"""
-        done = subprocess.run(["/usr/bin/python3", "-c", script], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT,
-                              check=False)
-        self.assertEqual(done.stdout, b"through 6\nwritten\n", done.stderr[-1000:])
+""", "through 6\nwritten\n")
 
-    def kill_clients(self, count, chooser):
-        for _ in range(count):
-            client = subprocess.Popen(["ssh", "-F", self.config, self.host,
-                                       chooser.choice(("cat", "sleep 100000", "yes"))],
-                                      stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                                      stderr=subprocess.DEVNULL)
-            select.select([], [], [], chooser.random() * 3)
-            client.kill()
-            client.wait()
-            client.stdin.close()
-
-    def test_clients_that_are_killed_leave_nothing(self):
-        def agent():
-            return wait_until(self, "the agent's answer", lambda: (
-                seen if (seen := inspect(self.container)["Agent"])["Descriptors"] else None))
-
-        def left():
-            """The container's processes, and the agent's own memory."""
-            top = vch("top", self.container).stdout.decode().splitlines()[1:]
-            return [line for line in top if "httpd" not in line]
-
-        def ended():
-            events = vch("events", "--since", "24h", "--until", "0s", "--format", "{{.Action}}",
-                         "--filter", f"container={self.container}").stdout.decode().split()
-            return events.count("ssh_login") <= events.count("ssh_logout")
-
-        before, own = len(left()), agent()
-        self.kill_clients(KILLS, random.Random(3))
-        wait_until(self, "the end of their sessions", lambda: len(left()) <= before)
-        wait_until(self, "the end of their logins", ended)
-        wait_until(self, "the end of their processes", lambda: agent()["SshLogins"] == own["SshLogins"])
-        wait_until(self, "the end of their sessions in the agent",
-                   lambda: len(agent()["Sessions"]) <= len(own["Sessions"]))
-        wait_until(self, "the end of their descriptors",
-                   lambda: agent()["Descriptors"] <= own["Descriptors"] + KEPT)
-        # The first ones cost what stays for those to come.
-        wait_until(self, "the end of their memory", lambda: agent()["PssKiB"] < own["PssKiB"] + 2048)
+    def test_signals_and_breaks_come_to_the_process(self):
+        self.run_paramiko("""
+for name in ('USR1', 'TERM'):
+    channel = transport.open_session()
+    channel.exec_command(f"trap 'echo caught {name}; exit 9' {name}; echo ready; while :; do sleep 0.1; done")
+    read_until(channel, b'ready\\n')
+    ask(channel, 'signal', name)
+    print(read_until(channel, b'\\n').decode().strip(), channel.recv_exit_status())
+channel = transport.open_session()
+channel.exec_command('echo ready; exec sleep 100000')
+read_until(channel, b'ready')
+ask(channel, 'signal', 'no such')
+ask(channel, 'signal', 'KILL')
+while not channel.closed:
+    channel.recv(100)
+print(channel.exit_status)
+channel = transport.open_session()
+channel.get_pty()
+channel.exec_command("trap 'echo interrupted; exit 3' INT; echo ready; while :; do sleep 0.1; done")
+read_until(channel, b'ready')
+ask(channel, 'break', 500)
+print(b'interrupted' in read_until(channel, b'interrupted'), channel.recv_exit_status())
+""", "caught USR1 9\ncaught TERM 9\n-1\nTrue 3\n")
 
     def test_the_wrong_key_user_or_machine_is_refused_with_a_reason(self):
+        silent = subprocess.Popen([VCH, "dial", self.container, "ssh"], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE)
+        self.addCleanup(silent.wait)
+        self.addCleanup(silent.kill)
         key = os.path.join(self.scratch, "other")
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
         stranger = self.ssh("true", config=self.changed_config(IdentityFile=key))
@@ -304,6 +287,9 @@ transport.close()
         weak = self.ssh("-o", "KexAlgorithms=diffie-hellman-group14-sha1", "true")
         self.assertEqual(weak.returncode, 255)
         self.assertIn(b"no matching key exchange method", weak.stderr)
+        wait_until(self, "an end of patience",
+                   lambda: "nobody logged in within 30 s" in self.refusals())
+        self.assertTrue(silent.communicate(timeout=TIMEOUT)[0].startswith(b"SSH-2.0-"))
 
     def test_commands_that_cannot_work_say_why(self):
         self.assert_one_line(vch("ssh", "no-such-container"), 1, "no-such-container")

@@ -1,0 +1,94 @@
+"""Clients of SSH that die at any moment: the part of ssh_test.py's class that kills them."""
+
+import random
+import select
+import subprocess
+import time
+
+from ssh_fixture import wait_until
+from vch_testing import FULL, TIMEOUT, inspect, vch
+
+KILLS = 500 if FULL else 16
+RINGS = 16  # empty ones that the agent keeps for sessions to come, two descriptors each
+SPARE_LOGIN = 2  # descriptors of the process that waits for the next login, if it does at the moment
+GROWTH = 256  # KiB
+
+
+class KillsTests:
+    """Of a class that is an SshMachineTest."""
+
+    def agent(self):
+        return wait_until(self, "the agent's answer", lambda: (
+            seen if (seen := inspect(self.container)["Agent"])["Descriptors"] else None))
+
+    def actions(self):
+        return vch("events", "--since", "24h", "--until", "0s", "--format", "{{.Action}}",
+                   "--filter", f"container={self.container}").stdout.decode().split()
+
+    def processes(self):
+        """The container's, but what other tests have left running."""
+        top = vch("top", self.container).stdout.decode().splitlines()[1:]
+        return len([line for line in top if "httpd" not in line])
+
+    def fill_ring_pool(self):
+        """What is kept is all kept then, and no reason for one descriptor more or less."""
+        sessions = len(self.agent()["Sessions"])
+        master = self.master()
+        running = [subprocess.Popen(["ssh", "-F", self.config, "-o", "ProxyCommand=false", "-S",
+                                     master, self.host, "cat"], stdin=subprocess.PIPE,
+                                    stdout=subprocess.DEVNULL) for _ in range(RINGS // 2)]
+        wait_until(self, "all of them at once",
+                   lambda: len(self.agent()["Sessions"]) >= sessions + len(running))
+        for client in running:
+            self.addCleanup(client.kill)
+            client.communicate(timeout=TIMEOUT)
+        self.assert_ended(subprocess.run(["ssh", "-F", self.config, "-S", master, "-O", "exit", self.host],
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False), 0)
+
+    def time_of_login(self):
+        for _ in range(2):  # The first one has much to wake up.
+            begun = time.monotonic()
+            self.assert_ended(self.ssh("true"), 0)
+        return time.monotonic() - begun
+
+    def kill_clients(self, count, longest, chooser):
+        """At moments that lie evenly between the first and the longest."""
+        moments = [(i + chooser.random()) * longest / count for i in range(count)]
+        chooser.shuffle(moments)
+        for moment in moments:
+            client = subprocess.Popen(["ssh", "-F", self.config, self.host,
+                                       chooser.choice(("cat", "sleep 100000", "yes"))],
+                                      stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL)
+            select.select([], [], [], moment)
+            client.kill()
+            client.wait()
+            client.stdin.close()
+
+    def after_kills(self, chooser, own, processes):
+        """The agent when half of them have been killed and all that they had has ended."""
+        before = self.actions().count("ssh_login")
+        self.kill_clients(KILLS // 2, 3 * self.time_of_login(), chooser)
+        wait_until(self, "the end of their sessions", lambda: self.processes() <= processes)
+        wait_until(self, "the end of their logins", lambda: (
+            self.actions().count("ssh_login") <= self.actions().count("ssh_logout")))
+        wait_until(self, "the end of their processes",
+                   lambda: self.agent()["SshLogins"] == own["SshLogins"])
+        logins = self.actions().count("ssh_login") - before - 2
+        self.assertGreaterEqual(logins, KILLS // 2 // 4, "too few of them came to log in")
+        self.assertLess(logins, KILLS // 2, "all of them came to log in")
+        self.fill_ring_pool()
+        wait_until(self, "the end of their sessions in the agent",
+                   lambda: len(self.agent()["Sessions"]) <= len(own["Sessions"]))
+        return self.agent()
+
+    def test_clients_that_are_killed_leave_nothing(self):
+        chooser = random.Random(3)
+        own, processes = self.agent(), self.processes()
+        # The first ones cost what stays for those to come; the others nothing.
+        first = self.after_kills(chooser, own, processes)
+        second = self.after_kills(chooser, own, processes)
+        most = first["Descriptors"] + SPARE_LOGIN
+        wait_until(self, "the end of their descriptors", lambda: self.agent()["Descriptors"] <= most)
+        wait_until(self, "the end of their memory",
+                   lambda: self.agent()["PssKiB"] <= first["PssKiB"] + GROWTH)
