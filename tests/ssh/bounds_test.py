@@ -101,7 +101,7 @@ tell(str(size))
         line = HeldLine(self, self.agent)
         client = Paramiko(self, self.agent, """
 tell('ready')
-for i in range(60000):
+for i in range(45000):
     message(80, 'keepalive@openssh.com', True)
 tell('asked')
 """, port=line.port)

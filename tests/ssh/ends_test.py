@@ -32,7 +32,7 @@ tell('said')
         client.says()
         client.hears("begun")
         wait_until(self, "output that waits for the client",
-                   lambda: list(self.agent.sessions.values())[-1].outputs[0].start > 8192)
+                   lambda: self.session().outputs[0].start > 8192)
         line.hold("up")
         client.says()
         client.hears("said")
@@ -64,15 +64,13 @@ class ClientsCloseTest(LoginTest):
         wait_until(self, "all that was said", lambda: len(line.waiting) > len(data))
         return line, client
 
-    def session(self):
-        return list(self.agent.sessions.values())[-1]
-
     def read(self, name):
         with open(os.path.join(self.scratch, name), "rb") as file:
             return file.read()
 
     def test_what_was_sent_before_a_session_is_closed_comes_to_it(self):
         for leaves in (False, True):
+            self.agent.sessions.clear()
             data = os.urandom(30000)
             line, client = self.stopped("""
 channel = transport.open_session(timeout=30)
@@ -97,13 +95,13 @@ channel.close()
         run_paramiko(self, self.agent, """
 channel = transport.open_session(timeout=30)
 channel.exec_command('until [ -e go ]; do sleep 0.02; done; cat >got')
-channel.sendall(bytes(1500000))
+channel.sendall(bytes(1000000))
 channel.close()
 """, "")
         with open(os.path.join(self.scratch, "go"), "w", encoding="ascii"):
             pass
         self.assertEqual(self.session().process.wait(TIMEOUT), 0)
-        self.assertEqual(self.read("got"), bytes(1500000))
+        self.assertEqual(self.read("got"), bytes(1000000))
 
     def test_a_session_is_hung_up_on_once_it_has_its_input(self):
         line, client = self.stopped("""

@@ -67,6 +67,11 @@ class LoginTest(unittest.TestCase):
         self.addCleanup(client.kill)
         return client
 
+    def session(self):
+        """The one there is, beside that which looked for the user."""
+        return wait_until(self, "a session", lambda: next(
+            (session for session in list(self.agent.sessions.values()) if session.process is not None), None))
+
     def news(self, kind):
         with self.agent.lock:
             return [text for what, text in self.agent.news if what == kind]
@@ -100,7 +105,9 @@ class HeldLine:
         in_thread(self.down)
         in_thread(self.up)
         while not self.ended:
-            data = self.client.recv(65536)
+            data = b""
+            with contextlib.suppress(ConnectionResetError):  # it left without a look at what came
+                data = self.client.recv(65536)
             with self.changed:
                 self.waiting += data
                 self.ended = not data
