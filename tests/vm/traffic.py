@@ -88,7 +88,8 @@ class Terminal:
     def __init__(self, name, ssh=()):
         """By `vch exec`, or by these words of ssh's."""
         self.master, slave = pty.openpty()
-        tty.setraw(slave)
+        if not ssh:  # which has the session's terminal be as this one is, and then makes this one raw
+            tty.setraw(slave)
         command = ["ssh", "-tt", *ssh, self.SCRIPT] if ssh else [
             VCH, "exec", "-it", name, "sh", "-c", self.SCRIPT]
         self.process = subprocess.Popen(command, stdin=slave, stdout=slave)

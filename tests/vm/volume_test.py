@@ -272,7 +272,7 @@ class Plugged(VolumeTest):
             self.assert_event(name, f"volume_{what}")
         # At the next start it is there again.
         self.assert_ended(vch("stop", "-t", "5", name), 0)
-        self.assert_clean_end(name, disks=3)
+        self.assert_clean_end(name)
         self.assert_ended(vch("start", name), 0)
         result = self.sh_in(name, "cat /data/back/file; grep -c -e /data/ -e /boot /proc/mounts")
         self.assert_ended(result, 0, b"kept\n2\n", b"")

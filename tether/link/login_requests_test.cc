@@ -122,7 +122,7 @@ class SecureLoginRequests : public LoginRequests {
   SecureLoginRequests() : LoginRequests(secure()) {}
   static protocol::pb::ContainerVm secure() {
     protocol::pb::ContainerVm config;
-    config.mutable_link()->set_security(protocol::pb::Link::SSH);
+    config.add_links()->set_security(protocol::pb::Link::SSH);
     return config;
   }
 };

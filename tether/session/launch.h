@@ -40,12 +40,12 @@ struct LaunchRequest {
 inline constexpr size_t kLaunchRequestFds = 5;  // at most
 
 enum class LaunchEvent : uint32_t {
-  kStarted = 1,    // pid; the session's process, which is a child of PID 1, has done nothing yet that
-                   // could end it; with a TTY that it was not given its master follows
+  kStarted = 1,  // pid; the session's process, which is a child of PID 1, has done nothing yet that
+                 // could end it; with a TTY that it was not given its master follows
   kTerminal = 2,   // the message carries the pty master
   kFailed = 3,     // stage, errno_value, object; no process is left (or it is about to exit)
-  kTerminals = 4,  // the primary's launcher, before there is a process: carries an O_PATH descriptor
-                   // of the container's /dev/pts/ptmx
+  kTerminals = 4,  // the primary's launcher, before there is a process: carries an O_PATH
+                   // descriptor of the container's /dev/pts/ptmx
 };
 
 // One message. End of file without kFailed, after kStarted, means that execve worked.

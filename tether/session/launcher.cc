@@ -34,7 +34,8 @@ common::UniqueFd given(int fd) {
 
 // Where the kernel writes a clone's pid, as PID 1 sees it, before the clone runs: shared memory,
 // since nothing else tells it to a clone in another pid namespace. A place is taken again after
-// 1023 others; whoever has not looked until then names another's pid, and PID 1 does not believe it.
+// 1023 others; whoever has not looked until then names another's pid, and PID 1 does not believe
+// it.
 class Pids {
  public:
   pid_t* next() {

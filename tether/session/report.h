@@ -1,5 +1,6 @@
 // What a session's process, and the launcher that clones it, tell PID 1. Async-signal-safe. Who may
-// trace the process can say the same in its stead: PID 1 believes nothing that it has not looked at.
+// trace the process can say the same in its stead: PID 1 believes nothing that it has not looked
+// at.
 #pragma once
 
 #include <sys/types.h>

@@ -111,10 +111,16 @@ StageResult<Terminal> connect_terminal(const protocol::pb::Session& session, con
 
 // The one that PID 1 has opened.
 StageResult<void> take_over_terminal(const protocol::pb::Session& session, const User& user) {
-  const auto done =
-      give_terminal(0, user.uid, session.window().rows(), session.window().columns());
+  const auto done = give_terminal(0, user.uid, session.window().rows(), session.window().columns());
   if (done.has_error()) return at(Stage::kStdio, done.error());
   return {};
+}
+
+StageResult<void> set_modes(const std::string& modes, int terminal) {
+  if (modes.empty() || terminal < 0) return {};
+  const int failed = set_terminal_modes(terminal, modes);
+  if (failed == 0) return {};
+  return at(Stage::kStdio, common::make_error(failed, "set the modes of", "terminal"));
 }
 
 void point_to(std::vector<std::string>& strings, std::vector<char*>& out) {
@@ -206,13 +212,11 @@ StageError start(const protocol::pb::LaunchSpec& spec, int busybox, bool fresh) 
     if (opened.has_error()) return opened.error();
     terminal = std::move(*opened);
     plan.terminal = terminal.slave.get();
-    const std::string& modes = spec.login().terminal_modes();
-    if (const int failed = modes.empty() ? 0 : set_terminal_modes(plan.terminal, modes);
-        failed != 0) {
-      return at(Stage::kStdio, common::make_error(failed, "set the modes of", terminal.name));
-    }
     report_terminal(terminal.master.get());
     terminal.master.reset();
+  }
+  if (const auto done = set_modes(spec.login().terminal_modes(), plan.terminal); done.has_error()) {
+    return done.error();
   }
   if (auto done = replace_null(); done.has_error()) return done.error();
   give_stdio(plan.user);

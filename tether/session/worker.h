@@ -22,9 +22,9 @@ StageResult<void> enter_namespaces(const protocol::pb::LaunchSpec& spec,
                                    const common::UniqueFd& join, bool later);
 
 // The caller is the session's process, with its status and stdio in their places and no memory or
-// descriptor that is not for it; `self`: its pid in PID 1's namespace; `fresh`: the first one of new
-// namespaces; `busybox`: the program of a debug shell. Tells PID 1 that it has begun, then executes
-// the program, or says why not, and exits.
+// descriptor that is not for it; `self`: its pid in PID 1's namespace; `fresh`: the first one of
+// new namespaces; `busybox`: the program of a debug shell. Tells PID 1 that it has begun, then
+// executes the program, or says why not, and exits.
 [[noreturn]] void run_session(const protocol::pb::LaunchSpec& spec, pid_t self, int busybox,
                               bool fresh);
 // The same by kLaunchSpecFd, in namespaces that were joined, but for the cgroup namespace, which is

@@ -59,10 +59,10 @@ struct Session {
   pid_t launcher = 0;      // 0 too where the launcher is the one that stays
   pid_t pid = 0;
   Launching launching;
-  common::UniqueFd status;  // the launcher's reports while it is being launched
+  common::UniqueFd status;   // the launcher's reports while it is being launched
   uint32_t reports = 0;      // that came by it
   bool reports_fds = false;  // it is a socket
-  bool failed = false;      // a report said so: `failure` holds it
+  bool failed = false;       // a report said so: `failure` holds it
   LaunchReport failure{};
 
   common::UniqueFd input;   // write end of stdin, or the pty master

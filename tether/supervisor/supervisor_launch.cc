@@ -38,8 +38,7 @@ ssize_t receive_report(const Session& session, LaunchReport& report, common::Uni
   iovec part{&report, sizeof report};
   common::FdRoom<1> room;
   msghdr message = room.message(part);
-  const ssize_t n =
-      ::recvmsg(session.status.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  const ssize_t n = ::recvmsg(session.status.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (n > 0) common::take_fds(message, {&fd, 1});
   return n;
 }

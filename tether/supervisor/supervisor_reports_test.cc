@@ -1,5 +1,5 @@
-// What a session's process says of itself while it is launched, which somebody else in the container
-// may say in its stead: little of it is believed, and none of it holds PID 1 up.
+// What a session's process says of itself while it is launched, which somebody else in the
+// container may say in its stead: little of it is believed, and none of it holds PID 1 up.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -38,21 +38,20 @@ TEST_F(ReportsTest, MoreThanThereCanBeAreNotRead) {
   boot_running();
   ASSERT_NE(exec(7), 0U);
   auto& launched = newest();
-  const int status = launched.fds.at(kLaunchStatusFd).get();
   ASSERT_TRUE(is_pipe(launched.fds.at(kLaunchStatusFd))) << "no descriptor comes through it";
-  begin(launched);
-  LaunchReport again = started(system_.next_pid);
-  for (int i = 0; i < 64; ++i) ASSERT_GT(::write(status, &again, sizeof again), 0);
-  system_.now += Supervisor::kIntroduceMs;
+  LaunchReport again = started(0);
+  for (int i = 0; i < 8; ++i) report(launched, again);
   launched.fds.at(kLaunchStatusFd).reset();
   turn();
-  const auto told = hear(LinkType::kSession);
-  EXPECT_TRUE(told.empty() || told.back().header.session != 0);
+  EXPECT_NE(&newest(), &launched) << "none of them was a process: it is asked for again";
   ASSERT_NE(exec(8, kSessionTty), 0U);
   auto& terminal = newest();
-  const common::UniqueFd theirs(::fcntl(terminal.fds.at(kLaunchStatusFd).get(), F_DUPFD_CLOEXEC, 3));
+  const common::UniqueFd theirs(
+      ::fcntl(terminal.fds.at(kLaunchStatusFd).get(), F_DUPFD_CLOEXEC, 3));
   again.event = LaunchEvent::kFailed;
-  const auto speak = [&] { return ::send(theirs.get(), &again, sizeof again, MSG_NOSIGNAL | MSG_DONTWAIT); };
+  const auto speak = [&] {
+    return ::send(theirs.get(), &again, sizeof again, MSG_NOSIGNAL | MSG_DONTWAIT);
+  };
   for (int i = 0; i < 8; ++i) ASSERT_GT(speak(), 0);
   turn();
   EXPECT_EQ(speak(), -1) << "nobody listens any more";
@@ -114,8 +113,8 @@ TEST_F(ReportsTest, ATerminalIsOpenedByPid1WhoseMasterStaysThere) {
   }
   const pid_t pid = run(launched);
   print(launched, "on the terminal\n");
-  const auto heads = hear(LinkType::kHead);
-  ASSERT_FALSE(heads.empty());
+  auto heads = hear(LinkType::kHead);
+  while (heads.empty()) heads = hear(LinkType::kHead);  // The kernel passes it on when it has time.
   EXPECT_EQ(heads.back().header.offset, 17U) << "with the line discipline's CR";
   end(pid, launched, 0);
   EXPECT_EQ(hear(LinkType::kExit).size(), 1U);

@@ -16,7 +16,7 @@ class AgentState;
 namespace tether {
 
 // Of protocol/agent_state.proto. This agent reads its own and the two before.
-inline constexpr uint32_t kStateVersion = 2;
+inline constexpr uint32_t kStateVersion = 3;
 inline constexpr uint32_t kOldestState = 1;
 inline constexpr size_t kMostState = size_t{128} << 20U;
 
