@@ -23,6 +23,7 @@ TOKEN_SCRIPT = f"""
 import base64, hashlib, struct
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 class Token(paramiko.PKey):
+    public_blob = None
     def __init__(self, flags, more):
         seed = '9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60'
         self.key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(seed))
@@ -125,20 +126,21 @@ for flags, more in ((1, b''), (0, b''), (4, b''), (1, b'another')):
         for name, told in (("n" * 1000, "n" * 64), ("\u00e9" * 500, "\u00e9" * 32),
                            ("\1" * 500, "\\x01" * 16)):
             result = self.ssh("-F", "none", "-i", key, "-p", str(self.agent.port), "-l", name,
-                              "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=none",
+                              "-o", "HostKeyAlias=fake", "-o", f"UserKnownHostsFile={self.agent.directory}/known",
                               "127.0.0.1", "true")
             self.assertEqual(result.returncode, 255)
-            wait_until(self, "the whole reason",
+            wait_until(self, f"{told}, the whole reason, in {self.news(REFUSED)}",
                        lambda text=f"user {told}...{reason}": text in self.news(REFUSED))
 
     def test_the_reason_of_an_end_is_told_after_another_reason(self):
         run_paramiko(self, self.agent, """
-refused = 0
+channels, refused = [], 0
 for i in range(130):
     try:
-        channel = transport.open_session(timeout=30)
+        channels.append(transport.open_session(timeout=30))
     except paramiko.SSHException:
         refused += 1
+channel = channels[-1]
 print(refused)
 message = paramiko.Message()
 message.add_byte(b'\\x5e')

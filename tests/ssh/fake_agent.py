@@ -173,8 +173,9 @@ class FakeAgent:
             if data[0] == LINK:
                 in_thread(self.echo, peer)
             else:
-                with self.lock:
-                    self.served.append(peer)
+                if data[0] == CONTROL:  # One of the other kind once it has its session.
+                    with self.lock:
+                        self.served.append(peer)
                 in_thread(self.control if data[0] == CONTROL else self.stdio, peer, own)
         return bool(data)
 
@@ -250,6 +251,8 @@ class FakeAgent:
                     with session.taking:
                         put(ATTACHED, payload=struct.pack(
                             "<IIQQQ", number, 4 | (2 if session.input is not None else 0), session.taken, *begins))
+                    with self.lock:
+                        self.served.append(sock)
                     ended = in_thread(self.run, session, put, begins)
                 elif kind == DATA:
                     put(ACK, offset=session.take(offset, payload))

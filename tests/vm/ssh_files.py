@@ -65,12 +65,8 @@ class FilesTests:
         tree = self.make_tree()
         # This client goes where links lead.
         shutil.rmtree(os.path.join(tree, "9"))
-        os.symlink("1", os.path.join(tree, "9"))
-        os.unlink(os.path.join(tree, "link"))
+        os.unlink(os.path.join(tree, "link"))  # which scp does not take
         wanted = digests(tree)
-        del wanted["9"]
-        wanted.update({"9" + name[1:]: digest for name, digest in wanted.items()
-                       if name.startswith("1/")})
         for source, target in ((tree, f"{self.host}:/tmp/copied"),
                                (f"{self.host}:/tmp/copied", os.path.join(self.scratch, "copied"))):
             done = self.run_program("scp", "-rq", source, target)
