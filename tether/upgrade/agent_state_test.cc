@@ -120,7 +120,9 @@ TEST(AgentState, TheNewestFixtureIsWhatIsWrittenToday) {
 TEST(AgentState, AnUnknownVersionIsRefusedByItsNumber) {
   pb::AgentState state = filled_state();
   state.set_version(kStateVersion + 1);
-  EXPECT_NE(load_error(state).find("version " + std::to_string(kStateVersion + 1)), std::string::npos) << load_error(state);
+  EXPECT_NE(load_error(state).find("version " + std::to_string(kStateVersion + 1)),
+            std::string::npos)
+      << load_error(state);
   state.set_version(0);
   EXPECT_NE(load_error(state).find("version 0"), std::string::npos) << load_error(state);
 }
