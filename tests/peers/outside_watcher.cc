@@ -104,7 +104,7 @@ std::string link_process(const std::string& pid) {
   out += ",\"root_owner\":" + std::to_string(seen ? root.st_uid : 0);
   out += ",\"root_is_pid_1s\":" +
          std::string(inode(place + "/root/.") == inode("/proc/1/root/.") ? "true" : "false");
-  for (const char* kind : {"net", "mnt", "pid"}) {
+  for (const char* kind : {"net", "mnt"}) {
     out += "," + quoted(kind) + ":[" + quoted(inode(place + "/ns/" + kind)) + "," +
            quoted(inode(std::string("/proc/1/ns/") + kind)) + "]";
   }

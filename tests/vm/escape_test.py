@@ -425,6 +425,7 @@ class Vsock(Untouched):
     def test_neither_the_host_nor_the_agent_is_reached(self):
         name = self.name()
         start_with_tool(name, "--link", "vsock")
-        for attempt, outcome in (("vsock_to_host", "ECONNRESET|ETIMEDOUT"), ("vsock_to_itself", "ENODEV")):
-            self.assertRegex(vch("exec", name, "/escape", attempt).stdout.decode(), f"^{attempt} ({outcome})\n$")
+        for attempt in ("vsock_to_host", "vsock_to_itself"):
+            self.assertRegex(vch("exec", name, "/escape", attempt).stdout.decode(),
+                             f"^{attempt} (ECONNRESET|ENODEV|ETIMEDOUT)\n$")
         self.assert_untouched(name)

@@ -42,7 +42,7 @@ class LinkProcess(VmTest):
             self.assertEqual(len(one["links"]), 1, one)
             self.assert_confined(one["links"][0])
         self.assert_ended(vch("exec", name, "echo", "on"), 0, b"on\n", b"")
-        return {str(one["links"][0]["pid"]) for one in rounds}
+        return {one["links"][0]["pid"] for one in rounds}
 
     def test_it_has_what_it_may_have_and_a_forbidden_call_is_its_end(self):
         name = self.name()
