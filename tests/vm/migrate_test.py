@@ -140,7 +140,7 @@ class Moves(Migration):
         print(f"TETHER_SEED={seed}")
         generator = random.Random(seed)
         stream = Stream(["run", "-i", "--name", name, "--memory", "64m", "--log-opt",
-                         f"max-size={'32m' if FULL else '2m'}", "--log-opt", "max-file=64", "-p", "127.0.0.1::80", *flags, "busybox",
+                         f"max-size={'32m' if FULL else '8m'}", "--log-opt", "max-file=64", "-p", "127.0.0.1::80", *flags, "busybox",
                          "sh", "-c", script], seed)
         until(self, "the stream",
               lambda: stream.received_bytes > 0 or stream.process.poll() is not None)
