@@ -152,7 +152,7 @@ bool SshServices::receive() {
 }
 
 bool SshServices::pump(bool readable) {
-  if (!control_) return true;
+  if (!control_) return waiting_.empty() || ask_again();
   return (send_some(control_.get(), out_) && (!readable || receive())) || ask_again();
 }
 
