@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <exception>
 #include <vector>
@@ -262,6 +263,14 @@ common::Status start() {
 }
 
 }  // namespace
+
+std::array<char, 32> lease_text(const DhcpNews& news) {
+  std::array<char, 32> text{};
+  if (news.address == std::array<uint8_t, 4>{} || news.prefix_length > 32) return text;
+  std::snprintf(text.data(), text.size(), "%u.%u.%u.%u/%u", news.address[0], news.address[1],
+                news.address[2], news.address[3], news.prefix_length);
+  return text;
+}
 
 void dhcp_main() {
   ::prctl(PR_SET_DUMPABLE, 0);

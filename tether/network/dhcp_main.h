@@ -22,6 +22,9 @@ struct DhcpNews {
   int32_t failed = 0;             // errno: the kernel refused address or route
 };
 
+// "10.1.2.3/24", ends with a NUL; empty without an address.
+std::array<char, 32> lease_text(const DhcpNews& news);
+
 // What PID 1 sends: an interface that came later, or, by its name alone, one to let go of, whose
 // lease is given back and whose address is taken away.
 struct DhcpOrder {

@@ -140,10 +140,10 @@ class Supervisor {
 
   // supervisor_network.cc
   StageResult<void> start_network();
-  void tell_address(const protocol::pb::Interface& interface, const std::string& address);
   int start_dhcp();                  // 0 or an errno
   StageResult<void> await_leases();  // before there is a loop
   void take_news(const DhcpNews& news);
+  void reserve_lease_texts();
   void on_network();
   void take_later_news();
   void replace_address(protocol::pb::Interface& interface, const DhcpNews& news);

@@ -12,6 +12,7 @@
 #include <new>
 
 #include "common/fd_message.h"
+#include "tether/boot/volume_main.h"
 #include "tether/session/launch.h"
 #include "tether/supervisor/fake_clock.h"
 #include "tether/supervisor/supervisor.h"
@@ -36,7 +37,7 @@ namespace {
 class QuietSystem : public System {
  public:
   struct Row {
-    std::array<char, 8> role{};
+    std::array<char, 16> role{};
     pid_t pid = 0;
     std::array<int, kLaunchRequestsFd + 1> fds;
   };
@@ -105,6 +106,19 @@ class QuietSystem : public System {
   pid_t next_pid_ = 1 << 23;
 };
 
+// Those of upgrades, of which none gets further than its verification.
+class SmallPrograms : public Programs {
+ public:
+  common::UniqueFd make(int& /*errno_value*/) override {
+    return common::UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  }
+  int protect() override { return EIO; }
+  pid_t spawn(const char* /*role*/, std::span<const FdSlot> /*fds*/) override { return -EIO; }
+  void discard() override {}
+  int execute(int /*state*/) override { return EIO; }
+  void settle(const Resumed& /*resumed*/) override {}
+};
+
 class Memory : public testing::Test {
  protected:
   Memory() {
@@ -113,6 +127,11 @@ class Memory : public testing::Test {
     boot.config.set_id(std::string(64, 'a'));
     boot.config.mutable_primary()->add_argv("sh");
     boot.config.mutable_primary()->set_open_stdin(true);
+    boot.config.set_upgrade_key("a key");
+    auto& interface = *boot.config.mutable_network()->add_interfaces();
+    interface.set_name("eth0");
+    interface.set_dhcp(true);
+    interface.add_addresses("10.0.2.15/24");
     boot.secrets = system_.open_pidfd(1);
     boot.config_file = system_.open_pidfd(1);
     journal_.use(common::UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC)));
@@ -155,6 +174,59 @@ class Memory : public testing::Test {
     common::send_fds(system_.descriptor("link", kLinkSupervisorFd), used, fds, 0);
     turn();
   }
+  // A helper was asked, and has left this in its file.
+  template <typename Change>
+  void help(LinkType type, const char* role, const Change& change) {
+    const common::UniqueFd file(::memfd_create("change", MFD_CLOEXEC));
+    EXPECT_EQ(::pwrite(file.get(), &change, sizeof change, 0), ssize_t{sizeof change});
+    say(type, 0, 1, 0, file.get());
+    end(role);
+  }
+  void end(const char* role, int status = 0) {
+    system_.ended = system_.pid_of(role);
+    system_.end_status = status;
+    turn();
+    system_.end_status = 0;
+  }
+  void lease(uint32_t interface, uint8_t last) {
+    DhcpNews news;
+    news.interface = interface;
+    news.prefix_length = 24;
+    news.address = {192, 168, 200, last};
+    news.name_server_count = 1;
+    news.name_servers[0] = news.address;
+    (void)!::send(system_.descriptor("dhcp", kDhcpReportFd), &news, sizeof news, MSG_DONTWAIT);
+    turn();
+    end("resolver");
+  }
+  void networks_and_volumes(int round) {
+    NetworkChange card;
+    std::strcpy(card.name.data(), "eth1");
+    std::strcpy(card.addresses[0].data(), "fec0::1234:5678/64");
+    card.connected = card.dhcp = card.count = 1;
+    help(LinkType::kNetwork, "network", card);
+    lease(0, static_cast<uint8_t>(100 + round));
+    lease(0, 0);
+    lease(kHotInterface, static_cast<uint8_t>(200 + round));
+    card.connected = 0;
+    help(LinkType::kNetwork, "network", card);
+    VolumeChange volume;
+    volume.what = static_cast<uint32_t>(protocol::VolumeNews::kAttached);
+    volume.path.fill('x');
+    volume.path.back() = '\0';
+    volume.repair = volume.path;
+    help(LinkType::kVolume, "volume", volume);
+    end("dhcp");
+  }
+  // Replaced, refused and handed over.
+  void successors(int plain) {
+    say(LinkType::kUpgrade, 0, 0, 0, plain);
+    end("verify", EKEYREJECTED << 8);
+    say(LinkType::kRestartLink);
+    end("link", SIGKILL);
+    say(LinkType::kPiece, 0, 0, 0, plain);
+    say(LinkType::kHandedOver);
+  }
   // Nobody reads here what is told.
   void drain() {
     static std::array<char, 65536> bytes;
@@ -169,6 +241,7 @@ class Memory : public testing::Test {
     for (const uint32_t session : {1U, 2U, 99U}) {
       say(LinkType::kAttached, session, 1);
       say(LinkType::kStdin, session);
+      say(LinkType::kStdinEof, session);
       say(LinkType::kStdinQuery, session);
       say(LinkType::kResize, session, 24U << 16U | 80U);
       say(LinkType::kSignal, session, 10);
@@ -177,11 +250,15 @@ class Memory : public testing::Test {
       say(LinkType::kAttached, session, 0);
       say(LinkType::kExitAck, session);
     }
-    for (const LinkType type : {LinkType::kListProcesses, LinkType::kUpdate, LinkType::kVolume}) {
-      say(type, 0, 0, 0, plain);
-    }
-    for (const LinkType type : {LinkType::kMeasure, LinkType::kStepClock, LinkType::kSshLogin,
-                                LinkType::kSshNews, LinkType::kForbiddenCall, LinkType::kEvent}) {
+    say(LinkType::kListProcesses, 0, 0, 0, plain);
+    end("top");
+    say(LinkType::kUpdate, 0, 0, 0, plain);
+    end("limits");
+    say(LinkType::kVolume, 0, 0, 0, plain);
+    end("volume", EINVAL << 8);
+    for (const LinkType type :
+         {LinkType::kMeasure, LinkType::kStepClock, LinkType::kSshLogin, LinkType::kSshNews,
+          LinkType::kForbiddenCall, LinkType::kEvent, LinkType::kRestartPolicy}) {
       say(type, 0, 3);
     }
     say(LinkType::kPause, 0, 1);
@@ -192,7 +269,8 @@ class Memory : public testing::Test {
   JournalWriter journal_;
   QuietSystem system_;
   FakeClock clock_;
-  Supervisor supervisor_{journal_, system_, clock_};
+  SmallPrograms programs_;
+  Supervisor supervisor_{journal_, system_, clock_, programs_};
   int output_ = -1;
   uint64_t request_ = 0;
   pid_t next_process_ = 1 << 22;
@@ -211,15 +289,23 @@ TEST_F(Memory, IsNotTakenAfterLaunchWhateverIsAsked) {
       turn();
     }
     everything(sealed, plain);
+    networks_and_volumes(round);
+    drain();
+    successors(plain);
     // Somebody ends; the link process comes again when it is time.
     system_.ended = system_.pid_of(round % 4 == 0 ? "link" : "top");
     system_.now += 70000;
     turn();
     drain();
   }
+  say(LinkType::kStop, 0, 10);
+  turn();
   EXPECT_EQ(allocations, before);
   EXPECT_GT(before, 0U);
   EXPECT_GT(system_.spawned(), 60U) << "it was asked, and did it";
+  for (const char* role : {"network", "volume", "resolver", "dhcp", "verify", "limits", "top"}) {
+    EXPECT_NE(system_.pid_of(role), 0) << role;
+  }
   ::close(sealed);
   ::close(plain);
 }

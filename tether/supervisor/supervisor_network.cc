@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "protocol/address.h"
 #include "protocol/config_network.h"
 #include "tether/network/configure.h"
 #include "tether/supervisor/supervisor.h"
@@ -24,20 +23,7 @@ constexpr uint64_t kRestartMs = 1000;
 constexpr int kReleaseMs = 500;
 constexpr int kNewsPerTurn = 16;
 
-std::string address_text(const std::array<uint8_t, 4>& bytes) {
-  protocol::IpAddress address;
-  address.family = AF_INET;
-  std::copy(bytes.begin(), bytes.end(), address.bytes.begin());
-  return protocol::to_text(address);
-}
-
-bool has_address(const DhcpNews& news) {
-  return news.address != std::array<uint8_t, 4>{} && news.prefix_length <= 32;
-}
-
-std::string prefix_text(const DhcpNews& news) {
-  return address_text(news.address) + "/" + std::to_string(news.prefix_length);
-}
+bool has_address(const DhcpNews& news) { return lease_text(news)[0] != '\0'; }
 
 }  // namespace
 
@@ -47,19 +33,13 @@ StageResult<void> Supervisor::start_network() {
   enter(Stage::kFindInterface);
   if (auto done = set_up_network(network); done.has_error()) return done;
   for (const auto& interface : network.interfaces()) {
-    for (const std::string& address : interface.addresses()) tell_address(interface, address);
+    for (const std::string& address : interface.addresses()) {
+      tell_address_text(interface.name(), "", address);
+    }
   }
   if (auto leased = await_leases(); leased.has_error()) return leased;
   merge_resolver(*boot_.config.mutable_network(), resolver_);
   return {};
-}
-
-void Supervisor::tell_address(const Interface& interface, const std::string& address) {
-  protocol::JournalRecord record;
-  record.kind = protocol::EventKind::kAddress;
-  const std::string text = interface.name() + " " + address;
-  record.payload = text;
-  event(record);
 }
 
 int Supervisor::start_dhcp() {
@@ -115,7 +95,8 @@ StageResult<void> Supervisor::await_leases() {
     if (n != sizeof news) return fail(EPIPE, "the DHCP client ended");
     if (news.interface >= waits.size() || !waits[news.interface]) continue;
     if (news.failed != 0) {
-      return fail(news.failed, "the lease " + prefix_text(news) + " or its gateway is no good");
+      return fail(news.failed, std::string("the lease ") + lease_text(news).data() +
+                                   " or its gateway is no good");
     }
     if (!has_address(news)) continue;
     leases[news.interface] = news;
@@ -131,12 +112,21 @@ StageResult<void> Supervisor::await_leases() {
 void Supervisor::take_news(const DhcpNews& news) {
   auto& network = *boot_.config.mutable_network();
   auto& interface = *network.mutable_interfaces(static_cast<int>(news.interface));
-  tell_address(interface, prefix_text(news));
-  interface.add_addresses(prefix_text(news));
+  tell_address_text(interface.name(), "", lease_text(news).data());
+  interface.add_addresses(lease_text(news).data());
   // IPv4 first, as the container's name is looked up.
   auto& addresses = *interface.mutable_addresses();
   for (int i = addresses.size() - 1; i > 0; --i) addresses.SwapElements(i, i - 1);
   resolver_[news.interface] = resolver_row(interface.name(), news);
+}
+
+// Once the container runs, no memory is taken for another address.
+void Supervisor::reserve_lease_texts() {
+  if (!boot_.config.has_network()) return;
+  for (auto& interface : *boot_.config.mutable_network()->mutable_interfaces()) {
+    if (!interface.dhcp() || interface.addresses_size() == 0) continue;
+    interface.mutable_addresses(0)->reserve(lease_text({}).size());
+  }
 }
 
 // Later news: of renewals there is none to tell but another address or other name servers.
@@ -157,6 +147,7 @@ void Supervisor::take_later_news() {
     if (news.interface >= static_cast<uint32_t>(network.interfaces_size())) continue;
     if ((gone_interfaces_ >> news.interface & 1U) != 0) continue;
     auto& interface = *network.mutable_interfaces(static_cast<int>(news.interface));
+    if (!interface.dhcp() || interface.addresses_size() == 0) continue;
     set_resolver(news.interface, resolver_row(interface.name(), news));
     replace_address(interface, news);
   }
@@ -164,12 +155,12 @@ void Supervisor::take_later_news() {
 
 // The first address is the leased one.
 void Supervisor::replace_address(Interface& interface, const DhcpNews& news) {
-  const std::string text = has_address(news) ? prefix_text(news) : "";
-  const std::string before = interface.addresses_size() > 0 ? interface.addresses(0) : "";
-  if (text == before) return;
-  if (!before.empty()) tell_address(interface, "lost " + before);
-  if (interface.addresses_size() > 0) interface.set_addresses(0, text);
-  if (!text.empty()) tell_address(interface, text);
+  const auto text = lease_text(news);
+  std::string& address = *interface.mutable_addresses(0);
+  if (address == text.data()) return;
+  if (!address.empty()) tell_address_text(interface.name(), "lost ", address);
+  address.assign(text.data());
+  if (!address.empty()) tell_address_text(interface.name(), "", address);
 }
 
 void Supervisor::on_dhcp_death() {

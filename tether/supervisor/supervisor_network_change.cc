@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "protocol/address.h"
 #include "tether/supervisor/supervisor.h"
 
 namespace tether {
@@ -16,15 +15,6 @@ namespace {
 template <size_t N>
 std::string_view text_of(const std::array<char, N>& bytes) {
   return {bytes.data(), ::strnlen(bytes.data(), N)};
-}
-
-// "10.1.2.3/24"; empty without an address.
-std::array<char, 48> lease_text(const DhcpNews& news) {
-  std::array<char, 48> text{};
-  if (news.address == std::array<uint8_t, 4>{} || news.prefix_length > 32) return text;
-  std::snprintf(text.data(), text.size(), "%u.%u.%u.%u/%u", news.address[0], news.address[1],
-                news.address[2], news.address[3], news.prefix_length);
-  return text;
 }
 
 }  // namespace
@@ -147,9 +137,9 @@ bool Supervisor::on_hot_news(const DhcpNews& news) {
   HotInterface& row = hot_[at];
   set_resolver(protocol::kMaxInterfaces + at, resolver_row(text_of(row.about.name), news));
   const auto text = lease_text(news);
-  if (text == row.leased) return true;
+  if (text_of(text) == text_of(row.leased)) return true;
   if (row.leased[0] != 0) tell_address_text(text_of(row.about.name), "lost ", text_of(row.leased));
-  row.leased = text;
+  std::copy(text.begin(), text.end(), row.leased.begin());
   if (text[0] != 0) tell_address_text(text_of(row.about.name), "", text_of(text));
   return true;
 }

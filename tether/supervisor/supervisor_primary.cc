@@ -13,6 +13,7 @@ using protocol::SessionState;
 
 common::Status Supervisor::start_primary() {
   const auto& config = boot_.config.primary();
+  reserve_lease_texts();
   primary_ = sessions_.add(Session::Kind::kPrimary);
   if (primary_ == nullptr) return common::make_error(ENOMEM, "launch", "primary session");
   primary_->tty = config.tty();

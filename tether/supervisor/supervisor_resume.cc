@@ -15,6 +15,7 @@ using protocol::UpgradeNews;
 
 common::Status Supervisor::build_loop() {
   RETURN_IF_ERROR(prepare_loop());
+  reserve_lease_texts();
   watch_all();
   return {};
 }
