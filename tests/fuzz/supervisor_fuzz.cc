@@ -1,7 +1,7 @@
 // PID 1 and a link process that somebody has taken over: messages of any size, type and content,
 // with and without a descriptor, while sessions begin and end, whose processes report what they
-// like. It stays within its tables, touches no process that it did not start, and answers
-// afterwards.
+// like, and helpers, which end as they like and leave anything in their files. It stays within its
+// tables, touches no process that it did not start, and answers afterwards.
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
@@ -9,6 +9,7 @@
 
 #include "common/fd_message.h"
 #include "fuzz_input.h"
+#include "tether/supervisor/spawn.h"
 #include "tether/supervisor/supervisor_fixture.h"
 
 namespace tether {
@@ -19,9 +20,36 @@ using serial_transport::require;
 
 constexpr uint64_t kQuestion = 0x5155455354494f4eULL;
 
+// Programs of upgrades, none of which can be executed.
+class NoPrograms : public Programs {
+ public:
+  explicit NoPrograms(System& system) : system_(system) {}
+  common::UniqueFd make(int& /*errno_value*/) override {
+    return common::UniqueFd(::memfd_create("program", MFD_CLOEXEC));
+  }
+  int protect() override { return 0; }
+  pid_t spawn(const char* role, std::span<const FdSlot> fds) override {
+    return system_.spawn(role, fds, -1);
+  }
+  void discard() override {}
+  int execute(int /*state*/) override { return ENOEXEC; }
+  void settle(const Resumed& /*resumed*/) override {}
+
+ private:
+  System& system_;
+};
+
 class Play : public SupervisorFixture {
  public:
-  Play(const uint8_t* data, size_t size) : input_(data, size) {}
+  Play(const uint8_t* data, size_t size) : input_(data, size) {
+    config_.set_upgrade_key("some key");
+    auto& interface = *config_.mutable_network()->add_interfaces();
+    interface.set_name("eth0");
+    interface.set_dhcp(true);
+    interface.add_addresses("10.0.2.15/24");
+    std::destroy_at(&supervisor_);
+    std::construct_at(&supervisor_, journal_, system_, clock_, programs_);
+  }
   void TestBody() override {
     boot();
     take_newest();
@@ -56,7 +84,7 @@ class Play : public SupervisorFixture {
 
   void step() {
     system_.is_busy = input_.byte() % 4 == 0;
-    switch (input_.byte() % 10) {
+    switch (input_.byte() % 14) {
       case 0:
         return take_newest();
       case 1:
@@ -70,9 +98,50 @@ class Play : public SupervisorFixture {
       case 4:
         (void)hear();
         return;
+      case 5:
+      case 6:
+        return helper_ends();
+      case 7:
+        return lease();
       default:
         return speak();
     }
+  }
+
+  // One that was started last or shortly before, with something in its file.
+  void helper_ends() {
+    const size_t back = input_.byte() % 4;
+    if (back >= system_.spawned.size()) return;
+    auto& helper = system_.spawned[system_.spawned.size() - 1 - back];
+    if (helper.role == "link" || helper.role == "launch") return;
+    if (helper.pid == 0 || !over_.insert(helper.pid).second) return;
+    if (!helper.fds.empty()) leave(helper.fds.begin()->second.get());
+    helper.fds.clear();
+    const int status = input_.byte() % 4 == 0 ? static_cast<int>(input_.number(2)) : 0;
+    system_.ended.emplace_back(helper.pid, status);
+    turn();
+    look();
+  }
+  void leave(int file) {
+    std::array<std::byte, sizeof(NetworkChange)> said{};
+    const size_t size = input_.below(sizeof said);
+    const auto bytes = input_.bytes(size);
+    std::copy(bytes.begin(), bytes.end(), said.begin());
+    (void)!::pwrite(file, said.data(), input_.byte() % 8 == 0 ? size : sizeof said, 0);
+  }
+  // What the DHCP process says.
+  void lease() {
+    for (auto& one : system_.spawned) {
+      if (one.role != "dhcp" || !one.fds.contains(kDhcpReportFd)) continue;
+      DhcpNews news;
+      const auto bytes = input_.bytes(input_.below(sizeof news));
+      std::memcpy(&news, bytes.data(), bytes.size());
+      (void)!::send(one.fds.at(kDhcpReportFd).get(), &news,
+                    input_.byte() % 8 == 0 ? bytes.size() : sizeof news,
+                    MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    turn();
+    look();
   }
 
   // No header, half of one, more than there may be.
@@ -164,8 +233,10 @@ class Play : public SupervisorFixture {
   }
 
   FuzzInput input_;
+  NoPrograms programs_{system_};
   pid_t process_ = 0;  // that was reported last
   std::set<pid_t> processes_;
+  std::set<pid_t> over_;  // helpers that have ended
 };
 
 }  // namespace
@@ -175,6 +246,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto open_files = [] {
     return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
   };
+  tether::role_null();  // which stays, from when it is first asked for
   const auto before = open_files();
   tether::Play(data, size).TestBody();
   serial_transport::require(open_files() <= before, "what a link process sends does not stay open");
