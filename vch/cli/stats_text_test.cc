@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
+#include "common/result.h"
+
 namespace vch {
 namespace {
 
@@ -69,6 +73,36 @@ TEST(StatsText, OfWhomNothingIsKnownNothingIsSaid) {
   EXPECT_TRUE(row["Raw"].is_null());
   Stats first;
   EXPECT_EQ(stats_row("id", "web", nullptr, &first)["CPUPerc"], "--");
+}
+
+TEST(HostileFigures, StatsOfAnyNumbersAndNamesArePlain) {
+  constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
+  Stats before, now;
+  before.set_wall_ns(1);
+  now.set_wall_ns(2);
+  now.set_cpu_us(kMost);
+  now.set_memory(kMost);
+  now.set_memory_cache(1);
+  now.set_memory_max(1);
+  now.set_block_read(kMost);
+  for (int i = 0; i < 2; ++i) {  // whose sum overflows
+    auto& card = *now.add_interfaces();
+    card.set_name("\x1b]0;owned\a\r\n\xff");
+    card.set_received(kMost);
+  }
+  auto& pressure = *now.add_pressure();
+  pressure.set_resource("\x1b[2J\xc2\x9b");
+  pressure.set_average_10s(std::numeric_limits<uint32_t>::max());
+  auto& full = *now.add_pressure();
+  full.set_resource("cpu");
+  full.set_average_10s(std::numeric_limits<uint32_t>::max());
+  const auto row = stats_row(std::string(64, 'a'), "web", &before, &now);
+  for (const auto& [member, value] : row.items()) {
+    if (!value.is_string()) continue;
+    EXPECT_EQ(common::escape(value.get<std::string>()), value) << member;
+  }
+  const std::string text = row.dump();  // throws where a name is not UTF-8
+  EXPECT_EQ(common::escape(text), text);
 }
 
 }  // namespace
