@@ -115,6 +115,20 @@ TEST_F(ChangesTest, NameServersOfALeaseAreWrittenOnceForEachChange) {
   EXPECT_EQ(system_.spawned.size(), before + 2) << "nothing new";
 }
 
+TEST_F(ChangesTest, ALeaseOfAnInterfaceWithoutDhcpIsNone) {
+  auto& fixed = *config_.mutable_network()->add_interfaces();
+  fixed.set_name("eth1");
+  fixed.add_addresses("10.9.9.9/24");
+  boot_running();
+  connect_by_dhcp();
+  const size_t before = system_.spawned.size();
+  DhcpNews news = lease(53);
+  news.interface = 0;
+  send(news);
+  EXPECT_TRUE(events(hear(), EventKind::kAddress).empty());
+  EXPECT_EQ(system_.spawned.size(), before) << "its name servers are nobody's";
+}
+
 TEST_F(ChangesTest, NameServersGoWithTheirInterfaceOrTheirLease) {
   boot_running();
   connect_by_dhcp();
