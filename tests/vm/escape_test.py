@@ -1,109 +1,21 @@
 """What a root, fully privileged container may try against the agent of its machine: each must fail, and harmlessly.
 
-docs/security.md lists all of it; a test here holds the two together.
+docs/security.md lists all of it; security_test holds the two together.
 """
 
-import json
 import os
 import re
 import subprocess
 import tempfile
 import time
 
+from escape_outcomes import OUTCOMES
 from outside import Outside, watched_iso
 from ssh_fixture import wait_until
 from terminal import Terminal
-from vch_testing import BUILD, SOURCE, VCH, VmTest, inspect, vch
+from vch_testing import BUILD, VCH, VmTest, inspect, vch
 
 TOOL = os.path.join(BUILD, "tests", "escape")
-
-# By the names of tests/peers/escape: all that may come of each.
-OUTCOMES = {
-    # The configuration and the key.
-    "fw_cfg_sysfs": "ENOENT",
-    "fw_cfg_by_ioperm": "EPERM",
-    "fw_cfg_by_iopl": "EPERM",
-    "fw_cfg_unasked": "signal 11",
-    "backdoor_unasked": "signal 11",
-    "dev_mem": "ENXIO",
-    "dev_port": "ENXIO",
-    "kcore": "ENOENT",
-    "kallsyms": "ENOENT",
-    "vmcore": "ENOENT",
-    "msr_device": "ENXIO",
-    "pci_config": "EPERM",
-    "pci_memory": "EPERM",
-    "lockdown_lowered": "EPERM",
-    "perf_of_everybody": "EPERM",
-    # Links, journal, console, watchdog.
-    "port_by_own_node": "mknod EPERM",
-    "agents_nodes": "refused",
-    "agents_numbers": "refused",
-    "serial_by_number": "mknod EPERM",
-    "numbers_that_none_has": "refused",
-    "console_by_number": "mknod EPERM",
-    "virtio_console_by_number": "mknod EPERM",
-    "watchdog_by_number": "mknod EPERM",
-    "vsock_to_host": "ENODEV",
-    "vsock_to_itself": "ENODEV",
-    "own_device_rules": "mknod EPERM",
-    "agents_rules_detached": "mknod EPERM",
-    # The agent's processes and namespaces.
-    "agent_in_proc": "none",
-    "agent_in_new_proc": "none",
-    "proc_remounted": "none",
-    "signal_to_every_number": "none",
-    "pidfd_of_every_number": "none",
-    "parent_outside": "0",
-    "ptrace_of_zero": "ESRCH",
-    "memory_of_zero": "ESRCH",
-    "out_of_the_root": "its own root",
-    "agents_sockets": "none",
-    "pages_given_to_the_agent": "harmless",
-    # Namespaces.
-    "joined_by_proc": "none",
-    "joined_by_pidfd": "none",
-    "outer_pid_namespace": "EPERM",
-    "outer_cgroup_namespace": "EINVAL",
-    "outer_user_namespace": "EPERM",
-    # Ways into the kernel, or to its helpers.
-    "kexec_load": "ENOSYS",
-    "kexec_file_load": "ENOSYS",
-    "init_module": "ENOSYS",
-    "finit_module": "ENOSYS",
-    "sysrq": "ENOENT",
-    "sysrq_setting": "ENOENT",
-    "modprobe_helper": "ENOENT",
-    "uevent_helper": "ENOENT",
-    "suspended": "ENOENT",
-    "page_taken_offline": "ENOENT",
-    "restart_vector": "EINVAL",
-    "core_pattern": "nothing ran",
-    "release_agent": "EPERM",
-    "binfmt_misc": "ENODEV",
-    "traced_kernel": "ENODEV",
-    "debugged_kernel": "ENODEV",
-    "probed_kernel": "EINVAL",
-    "opening_held_up": "EINVAL",
-    "output_that_never_comes": "signal 14",
-    # Control groups and mounts.
-    "agents_group_mounted": "ENOENT",
-    "agents_group_by_handle": "ENOSYS",
-    "own_pids_limit": "EPERM",
-    "own_memory_limit": "EPERM",
-    "own_group_frozen": "EPERM",
-    "delegation_undone": "EPERM",
-    "older_groups": "EINVAL",
-    "agents_mounts": "none",
-    "everything_unmounted": "ok",
-    "mount_passed_up": "ok",
-    "agents_files": "none",
-}
-
-
-NUMBERS = ("no one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-           "sixteen seventeen eighteen nineteen twenty").split()
-
 
 def start(name, *flags, image="debian", command=("sleep", "10000")):
     result = vch("run", "-d", "--privileged", "--name", name, *flags, image, *command)
@@ -232,53 +144,6 @@ def expects(attempt, wanted):
 
 for one, outcome in OUTCOMES.items():
     setattr(Escape, f"test_{one}", expects(one, outcome))
-
-
-class Document(VmTest):
-    def test_the_table_and_the_tests_agree(self):
-        with open(os.path.join(SOURCE, "docs", "security.md"), encoding="utf-8") as file:
-            listed = re.findall(r"`escape_test\.(\w+\.test_\w+)`", file.read())
-        there = [f"{case.__name__}.{method}" for case in (Escape, OwnProgram, Exhausted, Ended, Rebound, Vsock)
-                 for method in dir(case) if method.startswith("test_")]
-        self.assertEqual(sorted(set(there) - set(listed)), [], "not in docs/security.md")
-        self.assertEqual(sorted(set(listed) - set(there)), [], "in docs/security.md alone")
-        self.assertGreaterEqual(len(listed), 40)
-
-    def test_its_other_tests_are_there(self):
-        with open(os.path.join(SOURCE, "docs", "security.md"), encoding="utf-8") as file:
-            text = file.read()
-        sources = subprocess.run(["grep", "-rhoE", r"^TEST(_F)?\(\w+, \w+", SOURCE, "--include=*_test.cc"],
-                                 stdout=subprocess.PIPE, check=True).stdout.decode()
-        there = {match.replace(", ", ".") for match in re.findall(r"\((\w+, \w+)", sources)}
-        listed = re.findall(r"`([A-Z]\w+\.[A-Z]\w+)`", text)
-        self.assertGreaterEqual(len(listed), 15)
-        self.assertEqual(sorted(set(listed) - there), [])
-        for module, case, method in re.findall(r"`(limits_test|link_test)\.(\w+)\.(test_\w+)`", text):
-            with open(os.path.join(SOURCE, "tests", "vm", f"{module}.py"), encoding="utf-8") as file:
-                self.assertRegex(file.read(), rf"class {case}\b[\s\S]*def {method}\b")
-
-    def list_of_calls(self, text, *path):
-        """Each rule of the file is a row of the text. How many calls there are."""
-        with open(os.path.join(SOURCE, "tether", *path), encoding="utf-8") as file:
-            rules = json.load(file)["syscalls"]
-        rows = ["| " + ", ".join(f"`{name}`" for name in rule["names"]) + f" | {rule['comment']} |" for rule in rules]
-        self.assertIn("\n| calls | for |\n| --- | --- |\n" + "\n".join(rows) + "\n\n", text)
-        return sum(len(rule["names"]) for rule in rules)
-
-    def test_the_lists_of_system_calls_are_the_links_and_the_verifiers(self):
-        with open(os.path.join(SOURCE, "docs", "security.md"), encoding="utf-8") as file:
-            text = file.read()
-        self.assertIn(f" {self.list_of_calls(text, 'sandbox', 'link_calls.json')} system calls ", text)
-        count = self.list_of_calls(text, "upgrade", "verify_calls.json")
-        with open(os.path.join(SOURCE, "docs", "upgrade.md"), encoding="utf-8") as file:
-            self.assertIn(f" {NUMBERS[count]} system calls", file.read())
-
-    def test_the_links_descriptors_are_as_many(self):
-        """One counter's file for each of what `vch stats` asks for."""
-        with open(os.path.join(SOURCE, "tether", "supervisor", "link_messages.h"), encoding="utf-8") as file:
-            listed = re.search(r"enum class StatsFile [^{]*\{(.*?)kCount", file.read(), re.S)[1]
-        with open(os.path.join(SOURCE, "docs", "security.md"), encoding="utf-8") as file:
-            self.assertIn(f" {NUMBERS[len(re.findall(r'^ *k[A-Z]', listed, re.M))]} counters' files |", file.read())
 
 
 class OwnProgram(Untouched):

@@ -49,7 +49,7 @@ class JournalTest(VmTest):
 
 class Unwatched(JournalTest):
     def test_everything_is_kept_with_no_host_end_alive(self):
-        name, size = self.name(), (1024 if FULL else 64) * MIB
+        name, size = self.name(), (1024 if FULL else 24) * MIB
         self.run_detached(name, "--log-opt", "max-size=2g", "busybox", "sh", "-c",
                           RANDOM.format(size=size) + "; exit 6")
         kill_shim(name)
