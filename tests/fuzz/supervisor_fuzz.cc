@@ -242,6 +242,13 @@ class Play : public SupervisorFixture {
 }  // namespace
 }  // namespace tether
 
+extern "C" int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
+  ::signal(
+      SIGPIPE,
+      SIG_IGN);  // A process may say something that nobody reads any more. PID 1 has it blocked.
+  return 0;
+}
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto open_files = [] {
     return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
