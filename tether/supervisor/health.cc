@@ -4,6 +4,11 @@ namespace tether {
 
 using protocol::Health;
 
+namespace {
+// From one kill of a probe to the next: it may not have had a process, or not one of its own group.
+constexpr uint64_t kAgainMs = 1000;
+}  // namespace
+
 HealthMonitor::Action HealthMonitor::on_time(uint64_t now_ms) {
   if (!probing_ && now_ms >= next_probe_ms_) {
     probing_ = true;
@@ -11,16 +16,16 @@ HealthMonitor::Action HealthMonitor::on_time(uint64_t now_ms) {
     probe_deadline_ms_ = now_ms + policy_.timeout_ms;
     return Action::kStartProbe;
   }
-  if (probing_ && !killed_ && now_ms >= probe_deadline_ms_) {
+  if (probing_ && now_ms >= probe_deadline_ms_) {
     killed_ = true;
+    probe_deadline_ms_ = now_ms + kAgainMs;
     return Action::kKillProbe;
   }
   return Action::kNone;
 }
 
 uint64_t HealthMonitor::next_deadline_ms() const {
-  if (!probing_) return next_probe_ms_;
-  return killed_ ? ~uint64_t{0} : probe_deadline_ms_;
+  return probing_ ? probe_deadline_ms_ : next_probe_ms_;
 }
 
 bool HealthMonitor::on_probe_end(uint64_t now_ms, int exit_code) {

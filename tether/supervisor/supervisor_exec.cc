@@ -80,6 +80,7 @@ void Supervisor::on_launch(const LinkHeader& header, common::UniqueFd spec) {
   const RequestId& request = header.writer;
   if (Session* known = sessions_.find_request(request); known != nullptr) {
     known->introduced = false;
+    if (known->quiet) on_begun(*known);
     stay_quiet(*known, false);
     return tell_news(*known);
   }

@@ -181,6 +181,47 @@ TEST_F(ExecTest, ANewLinkProcessIsToldOfItAtOnce) {
   EXPECT_EQ(hear(LinkType::kSession).size(), 2U) << "the primary, and it";
 }
 
+TEST_F(ExecTest, OneThatIsLeftTheProcessorHasBegunForANewLinkProcess) {
+  boot_running();
+  ask_exec(7);
+  system_.is_busy = true;
+  run_newest();
+  restart_link();
+  const auto told = hear(LinkType::kSession);
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_NE(told.back().header.value & kSessionRunning, 0U);
+}
+
+TEST_F(ExecTest, OneThatIsLeftTheProcessorHasBegunWhenItIsAskedForAgain) {
+  boot_running();
+  ask_exec(7);
+  system_.is_busy = true;
+  run_newest();
+  ask_exec(7);
+  const auto told = hear(LinkType::kSession);
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_NE(told.back().header.value & kSessionRunning, 0U);
+}
+
+// A SIGCHLD is one however many end: none may be taken from the turn that needs it.
+TEST_F(ExecTest, MoreEndsThanOneTurnReapsAreTheNextOnes) {
+  sigset_t child;
+  ::sigemptyset(&child);
+  ::sigaddset(&child, SIGCHLD);
+  ::sigprocmask(SIG_BLOCK, &child, nullptr);  // as PID 1 has it
+  boot_running();
+  for (int i = 0; i < 200; ++i) system_.ended.emplace_back(system_.next_pid++, 0);
+  ::kill(::getpid(), SIGCHLD);
+  supervisor_.turn(0);
+  ASSERT_FALSE(system_.ended.empty());
+  sigset_t pending;
+  ::sigpending(&pending);
+  EXPECT_EQ(::sigismember(&pending, SIGCHLD), 1);
+  turn();
+  EXPECT_TRUE(system_.ended.empty());
+  ::sigprocmask(SIG_UNBLOCK, &child, nullptr);
+}
+
 TEST_F(ExecTest, OneThatNobodyHasReadIsFreshToTheNextLinkProcessToo) {
   boot_running();
   exec(7);

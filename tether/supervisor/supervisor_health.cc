@@ -15,7 +15,8 @@ uint64_t or_default(uint32_t value, uint64_t fallback) { return value == 0 ? fal
 }  // namespace
 
 void Supervisor::run_health() {
-  const bool running = primary_ != nullptr && primary_->state == SessionState::kRunning;
+  const bool running = primary_ != nullptr && primary_->state == SessionState::kRunning &&
+                       !primary_->reaped;
   if (running && !has_health_ && health_spec_) {
     const auto& wanted = boot_.config.health();
     health_ = HealthMonitor(
@@ -34,6 +35,7 @@ void Supervisor::run_health() {
   const auto action = health_.on_time(system_.now_ms());
   if (action == HealthMonitor::Action::kKillProbe && probe_ != nullptr) {
     signal_session(*probe_, SIGKILL, true);
+    signal_session(*probe_, SIGKILL, false);  // which leads no group before it is executed
   }
   if (action != HealthMonitor::Action::kStartProbe) return;
   probe_ = sessions_.add(Session::Kind::kHealth);

@@ -35,6 +35,7 @@ int send_request(int launcher, int status, const Launching& launching, bool outs
 int Supervisor::start_launcher(bool sealed) {
   Launcher& launcher = launchers_[sealed ? 1 : 0];
   stop_launcher(launcher);
+  if (primary_->reaped) return ESRCH;  // Its number may be another's.
   const common::UniqueFd join = system_.open_pidfd(primary_->pid);
   if (!join) return ESRCH;
   int ends[2];

@@ -67,6 +67,7 @@ void Supervisor::start_link() {
   events_.tell_all([this](const LinkHeader& event, std::string_view text) { tell(event, text); });
   for (Session& session : sessions_) {
     session.introduced = false;
+    if (session.quiet) on_begun(session);
     stay_quiet(session, false);
     for (Output& output : session.outputs) output.told = false;
     session.exit_told = !session.end_announced;

@@ -62,6 +62,9 @@ void Supervisor::turn(int timeout_ms) {
   arm_timer();
   std::array<epoll_event, kEventsPerTurn> events;
   const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, timeout_ms);
+  // In this order: who ends after the last look that reap() takes is another SIGCHLD, for the next
+  // turn.
+  on_signals();
   reap();
   for (int i = 0; i < count; ++i) {
     const epoll_event& ready = events[static_cast<size_t>(i)];
@@ -78,7 +81,7 @@ void Supervisor::dispatch(uint64_t tag, uint32_t events) {
   Session* session = find_session(static_cast<uint32_t>(tag >> 8U));
   switch (source) {
     case Source::kSignals:
-      return on_signals();
+      return;  // turn() has taken them
     case Source::kTimer: {
       uint64_t ticks = 0;
       (void)!::read(timer_.get(), &ticks, sizeof ticks);
@@ -130,7 +133,7 @@ void Supervisor::on_signals() {
         stop(boot_.config.stop_grace_ms());
         break;
       default:
-        break;  // SIGCHLD: reap() comes first in every turn
+        break;  // SIGCHLD: reap() comes in every turn
     }
   }
 }

@@ -64,6 +64,7 @@ void Supervisor::take_over(std::string_view why_not) {
     std::snprintf(upgrade_.why.data(), upgrade_.why.size(), "the new agent did not come up: %.*s",
                   static_cast<int>(why_not.size()), why_not.data());
     tell_upgrade(UpgradeNews::kFailed, upgrade_.why.data());
+    if (link_) tell_all_news();
     return refuse(upgrade_.request, upgrade_.failed, upgrade_.why.data());
   }
   tell_upgrade(UpgradeNews::kDone, kVersion);

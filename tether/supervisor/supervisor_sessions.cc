@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "tether/supervisor/supervisor.h"
@@ -225,6 +226,10 @@ void Supervisor::keep_reading(Output& output) {
 }
 
 void Supervisor::on_leftover(int fd) {
+  const auto place = std::find_if(leftovers_.begin(), leftovers_.end(),
+                                  [fd](const common::UniqueFd& one) { return one.get() == fd; });
+  // It was let go of in this turn, and its number may be another's.
+  if (place == leftovers_.end()) return;
   static std::array<char, 16384> nowhere;
   ssize_t n = 0;
   for (int i = 0; i < kLeftoverReadsPerTurn; ++i) {
@@ -233,12 +238,8 @@ void Supervisor::on_leftover(int fd) {
     if (n <= 0) break;
   }
   if (n > 0) return;
-  for (common::UniqueFd& place : leftovers_) {
-    if (place.get() != fd) continue;
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
-    place.reset();
-    return;
-  }
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  place->reset();
 }
 
 }  // namespace tether

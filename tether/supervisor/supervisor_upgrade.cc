@@ -193,7 +193,7 @@ void Supervisor::give_up_upgrade(int errno_value, std::string_view why) {
   why.copy(upgrade_.why.data(), upgrade_.why.size() - 1);
   tell_upgrade(UpgradeNews::kRefused, why);
   refuse(upgrade_.request, upgrade_.failed, why);
-  if (link_) watch(link_.get(), EPOLLIN, Source::kLink);
+  if (link_) tell_all_news();  // What waited for a busy link was forgotten when that fell silent.
   ::malloc_trim(0);
 }
 
