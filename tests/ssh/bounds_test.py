@@ -1,23 +1,33 @@
 """What a login holds at most, whatever its client and its sessions do."""
 
+import hashlib
 import os
 import re
 import resource
+import select
 import signal
 import threading
 import unittest
 
 from fake_agent import REFUSED
-from login_fixture import FULL, TIMEOUT, HeldLine, LoginTest, Paramiko, wait_until
+from login_fixture import FULL, TIMEOUT, HeldLine, LoginTest, Paramiko, unread, wait_until
 
 MANY = 100 if FULL else 40
 LINES = 600000
 MOST = 64 << 20  # bytes of data of a login process
+FULL_SOCKET = 100000  # bytes
+LOOKS = 40  # at a twentieth of a second each
 
 
 def memory(process, what="VmData"):
     with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
         return int(re.search(rf"{what}:\s+(\d+) kB", file.read()).group(1)) << 10
+
+
+def ticks(process):
+    """Of the processor's time that it has had."""
+    with open(f"/proc/{process.pid}/stat", encoding="ascii") as file:
+        return sum(map(int, file.read().rpartition(")")[2].split()[11:13]))
 
 
 class BoundsTest(LoginTest):
@@ -95,6 +105,34 @@ tell(str(size))
         line.hold("down", False)
         client.says()
         client.hears("50000000")
+        client.says()
+
+    def test_a_login_whose_client_stands_still_sleeps_behind_another_link_process(self):
+        line = HeldLine(self, self.agent)
+        client = Paramiko(self, self.agent, f"""
+import hashlib
+channel = transport.open_session(timeout=30)
+channel.exec_command('kill -STOP $$; seq {LINES}')
+tell('ready')
+whole = hashlib.sha256()
+while data := channel.recv(1 << 20):
+    whole.update(data)
+tell(whole.hexdigest())
+""", port=line.port)
+        client.hears("ready")
+        session, = self.sessions(1)
+        line.hold("down")
+        self.go_on([session])
+        wait_until(self, "output that the login has no room for", lambda: (
+            self.state(line.login.pid) == "S" and any(unread(sock) > FULL_SOCKET for sock in list(self.agent.served))))
+        self.agent.replace()
+        before = ticks(line.login)
+        for _ in range(LOOKS):
+            select.select([], [], [], 0.05)
+        self.assertLess(ticks(line.login) - before, LOOKS // 4)
+        line.hold("down", False)
+        client.says()
+        client.hears(hashlib.sha256(b"".join(b"%d\n" % i for i in range(1, LINES + 1))).hexdigest())
         client.says()
 
     def test_a_client_that_asks_and_never_reads_is_sent_away(self):

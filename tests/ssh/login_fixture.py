@@ -1,12 +1,15 @@
 """For tests of the SSH server without a machine: see fake_agent.py."""
 
 import contextlib
+import fcntl
 import os
 import random
 import select
 import socket
+import struct
 import subprocess
 import tempfile
+import termios
 import threading
 import time
 import unittest
@@ -26,6 +29,13 @@ def wait_until(test, what, condition):
             test.fail(f"never: {what}")
         select.select([], [], [], 0.02)
     return found
+
+
+def unread(sock):
+    """Bytes that its other end has not taken."""
+    if sock.fileno() < 0:
+        return 0
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0]
 
 
 class LoginTest(unittest.TestCase):

@@ -70,7 +70,8 @@ bool SessionStdio::has_room() const {
 pollfd SessionStdio::waits() const {
   if (!agent_) return {-1, 0, 0};
   const int events = (has_room() ? POLLIN : 0) | (to_agent_.empty() ? 0 : POLLOUT);
-  return {agent_.get(), static_cast<short>(events), 0};
+  // Without either, only a hang-up would come, again and again: it is found once there is room.
+  return {events == 0 ? -1 : agent_.get(), static_cast<short>(events), 0};
 }
 
 void SessionStdio::pump(bool readable) {
