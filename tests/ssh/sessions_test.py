@@ -4,13 +4,14 @@ import contextlib
 import os
 import random
 import re
+import select
 import signal
 import socket
 import subprocess
 import threading
 import unittest
 
-from login_fixture import TIMEOUT, LoginTest, run_paramiko, wait_until
+from login_fixture import TIMEOUT, LoginTest, run_paramiko, unread, wait_until
 
 
 class SessionsTest(LoginTest):
@@ -136,14 +137,20 @@ class ForwardTest(LoginTest):
         self.addCleanup(self.server.close)
         self.port = self.server.getsockname()[1]
 
-    def through(self, master, host):
-        """The first line of somebody who connects to this host and port."""
+    def connected(self, master, host):
+        """The socket of somebody who connects to this host and port."""
         path = os.path.join(self.scratch, f"forward{random.randrange(1 << 30)}")
         done = self.ssh("-S", master, "-O", "forward", "-L", f"{path}:{host}:{self.port}", "fake")
         self.assertEqual(done.returncode, 0, done.stderr)
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(TIMEOUT)
-            client.connect(path)
+        client = socket.socket(socket.AF_UNIX)
+        self.addCleanup(client.close)
+        client.settimeout(TIMEOUT)
+        client.connect(path)
+        return client
+
+    def through(self, master, host):
+        """The first line of somebody who connects to this host and port."""
+        with self.connected(master, host) as client:
             client.sendall(b"asked\n")
             with contextlib.suppress(ConnectionResetError):
                 return client.recv(100)
@@ -164,6 +171,37 @@ class ForwardTest(LoginTest):
             thread.start()
             self.assertEqual(self.through(master, host), b"heard asked\n", host)
             thread.join()
+
+    def test_an_answer_that_came_before_a_refusal_of_more_arrives(self):
+        answer = os.urandom(50000)
+        master = self.master()
+        with self.connected(master, "127.0.0.1") as client:
+            peer, _ = self.server.accept()
+            client.setblocking(False)
+            wait_until(self, "more than anybody takes", lambda: self.is_stuck(client))
+            login = self.agent.logins[0]
+            login.send_signal(signal.SIGSTOP)
+            peer.sendall(answer)
+            wait_until(self, "an answer that is there", lambda: unread(peer) == 0)
+            peer.close()  # what it has not read makes this a reset
+            login.send_signal(signal.SIGCONT)
+            client.settimeout(TIMEOUT)
+            got = b""
+            with contextlib.suppress(ConnectionResetError):
+                while piece := client.recv(65536):
+                    got += piece
+        self.assertEqual(got == answer, True, f"{len(got)} bytes")
+        self.assertEqual(self.ssh("-S", master, "fake", "echo on").stdout, b"on\n")
+
+    @staticmethod
+    def is_stuck(client):
+        """Nothing of what it sends gets on, as far as can be seen."""
+        for _ in range(10):
+            with contextlib.suppress(BlockingIOError):
+                client.send(bytes(65536))
+                return False
+            select.select([], [], [], 0.02)
+        return True
 
     def test_a_name_that_nobody_knows_is_refused_and_holds_nobody_up(self):
         master = self.master()

@@ -14,7 +14,7 @@ pollfd ForwardChannel::waits() const {
 }
 
 void ForwardChannel::work() {
-  if (!send_some(socket_.get(), input_)) return close();
+  if (!send_some(socket_.get(), input_)) drop_input();
   if (input_ended_ && input_.empty() && !input_closed_) {
     input_closed_ = true;
     ::shutdown(socket_.get(), SHUT_WR);
@@ -28,6 +28,12 @@ void ForwardChannel::work() {
   if (!output_ended_ || !output_.empty()) return;
   finish();
   if (input_closed_) close();
+}
+
+// The target takes nothing more. Its last words may be there already: they are read as ever.
+void ForwardChannel::drop_input() {
+  input_.clear();
+  input_closed_ = true;
 }
 
 // What came and was not read would have the kernel reset the connection, and throw away what was

@@ -29,17 +29,21 @@ class ForwardChannel : public SshChannel {
   bool has_room() const {
     return output_.size() < std::min(most_output_, most_held()) && !output_ended_;
   }
-  void on_input(std::string_view bytes) override { input_ += bytes; }
+  void on_input(std::string_view bytes) override {
+    if (!input_closed_) input_ += bytes;
+  }
   size_t wants_input() const override {
     return input_.size() < most_held() ? most_held() - input_.size() : 0;
   }
   void on_input_end() override { input_ended_ = true; }
   void release() override;
+  void drop_input();
 
   common::UniqueFd socket_;
   size_t most_output_ = kMaxHeld;
   std::string input_, output_;
-  bool input_ended_ = false, input_closed_ = false, output_ended_ = false;
+  bool input_ended_ = false, output_ended_ = false;
+  bool input_closed_ = false;  // its end was told, or nobody takes it
 };
 
 }  // namespace tether
