@@ -22,6 +22,12 @@ else:
     print(sys.argv[5], {known!r})
 """
 
+# As its own client and others' look a host up.
+PARAMIKO = """
+import paramiko, sys
+print(dict(paramiko.SSHConfig.from_path(sys.argv[1]).lookup(sys.argv[2])))
+"""
+
 
 class ConfigTest(LoginTest):
     def setUp(self):
@@ -66,9 +72,27 @@ class ConfigTest(LoginTest):
         self.assertIn([*begin, "ssh-host-key", "Web.vch", "web.vch"], asked)
 
     def test_a_hosts_name_is_one_word_for_the_shell(self):
-        # Clients before OpenSSH 9.6 pass one with a semicolon on (CVE-2023-51385).
+        # Clients before OpenSSH 9.6 pass one with a semicolon on (CVE-2023-51385), or with a quote.
         printed = self.print_config(self.state).stdout.decode()
         self.assertRegex(printed, r"(?m)^  ProxyCommand .* dial '%n' ssh$")
+        config, other = (os.path.join(self.scratch, name) for name in ("printed", "other"))
+        for path, text in ((config, printed), (other, printed.replace("!*'*", "!*q*"))):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+        openssh, paramiko = ("ssh", "-G", "-F"), ("/usr/bin/python3", "-c", PARAMIKO)
+        for name, known in (("web.vch", True), ("Web-1_a.b.vch", True), ("vch", False), ("web.vch.org", False),
+                            ("'.vch", False), ("a';touch b;'.vch", False)):
+            for program in (openssh, paramiko):
+                with self.subTest(f"{program[0]} {name}"):
+                    self.assertEqual(b"proxycommand" in self.looked_up(*program, config, name), known)
+        # A newer OpenSSH looks at no such name: so that it would not find it is shown with another letter.
+        self.assertNotIn(b"proxycommand", self.looked_up(*openssh, other, "aqb.vch"))
+        self.assertIn(b"proxycommand", self.looked_up(*openssh, config, "aqb.vch"))
+
+    @staticmethod
+    def looked_up(*program):
+        return subprocess.run(program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              timeout=TIMEOUT, check=False).stdout
 
     def test_paths_that_no_configuration_can_carry_are_refused(self):
         for name, why in (("a\nHost *", b"control characters"), ("a${HOME}", b"variable")):

@@ -35,7 +35,7 @@ Result<Options> ssh_options(const Context& context, bool fdpass) {
   ASSIGN_OR_RETURN(const std::string root_word, quoted_for_ssh(root));
   ASSIGN_OR_RETURN(const std::string shell_program, quoted_for_proxy_command(context.program));
   ASSIGN_OR_RETURN(const std::string shell_root, quoted_for_proxy_command(root));
-  // %h is in lower case, %n as it was typed: older clients let quotes and the like pass in it.
+  // %h is in lower case, %n as it was typed: show_config() says what may be in it.
   const std::string dial = " dial " + std::string(fdpass ? "--fdpass " : "") + "'%n' ssh";
   return Options{{"User", "root"},
                  {"IdentityFile", identity_word},
@@ -54,7 +54,9 @@ Result<Options> ssh_options(const Context& context, bool fdpass) {
 Status show_config(const Context& context, bool fdpass) {
   ASSIGN_OR_RETURN(const Options options, ssh_options(context, fdpass));
   std::printf("# Put this, or an Include of a file with it, at the beginning of ~/.ssh/config.\n");
-  std::printf("Host *%s\n", std::string(kSshDomain).c_str());
+  // Clients before OpenSSH 9.6 give the shell what is typed as a name (CVE-2023-51385): the quotes
+  // around it hold, if it has none itself.
+  std::printf("Host *%s \"!*'*\"\n", std::string(kSshDomain).c_str());
   for (const auto& [name, value] : options) {
     std::printf("  %s %s\n", name.c_str(), value.c_str());
   }
