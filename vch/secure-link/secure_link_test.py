@@ -8,7 +8,6 @@ import fcntl
 import hashlib
 import os
 import re
-import select
 import socket
 import struct
 import subprocess
@@ -44,34 +43,27 @@ def read_to_end(sock):
     return data
 
 
-class Line(threading.Thread):
+class Line:
     """Joins two sockets. `edit(direction, bytes)` gives what is passed on instead, None: the line is cut."""
 
     def __init__(self, host, guest, edit):
-        super().__init__(daemon=True)
         self.host, self.guest = host, guest
         self.edit = edit
         self.seen = {UP: b"", DOWN: b""}
-        self.start()
+        for way in ((host, guest, UP), (guest, host, DOWN)):  # neither waits for the other
+            threading.Thread(target=self.run, args=way, daemon=True).start()
 
-    def run(self):
-        ways = {self.host: (self.guest, UP), self.guest: (self.host, DOWN)}
-        while ways:
-            for source in select.select(list(ways), [], [], TIMEOUT)[0]:
-                target, direction = ways[source]
-                try:
-                    data = source.recv(65536)
-                except OSError:
-                    data = b""
-                self.seen[direction] += data
-                passed = self.edit(direction, data) if data else None
-                try:
-                    if passed is not None:
-                        target.sendall(passed)
-                        continue
-                except OSError:
-                    pass
-                return self.cut()
+    def run(self, source, target, direction):
+        passed = b""
+        while passed is not None:
+            try:
+                target.sendall(passed)
+                data = source.recv(65536)
+            except OSError:
+                data = b""
+            self.seen[direction] += data
+            passed = self.edit(direction, data) if data else None
+        self.cut()
 
     def cut(self):
         for end in (self.host, self.guest):
@@ -140,9 +132,11 @@ class SecureLinkTest(unittest.TestCase):
                     self.news.append((data[0], data[1:].decode()))
                     self.news_came.notify_all()
 
-    def start_vch(self, host_key=None, private_key=None):
-        """The host's; gives the other ends of its wire and of what it carries."""
+    def start_vch(self, host_key=None, private_key=None, room=None):
+        """The host's; gives the other ends of its wire, which may have little room, and of what it carries."""
         wire, its_wire = socket.socketpair()
+        if room is not None:
+            its_wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
         plain, its_plain = socket.socketpair()
         read_keys, write_keys = os.pipe()
         os.write(write_keys, f"{host_key or self.machine_public}\n{private_key or self.vch_key}".encode())
@@ -172,10 +166,10 @@ class SecureLinkTest(unittest.TestCase):
         if process.stdout:
             process.stdout.close()
 
-    def connect(self, edit=lambda direction, data: data, link_key=None, **keys):
+    def connect(self, edit=lambda direction, data: data, link_key=None, **more):
         """Both, and the line between them."""
         self.login, guest_wire = self.start_login(link_key)
-        self.process, host_wire, plain = self.start_vch(**keys)
+        self.process, host_wire, plain = self.start_vch(**more)
         host_wire.sendall(b"OK\n")
         self.line = Line(host_wire, guest_wire, edit)
         return plain
@@ -226,6 +220,26 @@ class SecureLinkTest(unittest.TestCase):
         plain.close()
         self.assertEqual(read_to_end(self.link), b"")
         self.wait_for_news(ENDED, "^vch$")
+
+    def test_much_goes_both_ways_at_once_through_a_narrow_line(self):
+        plain = self.connect(room=4096)
+        self.assert_up()
+        ends, content, got = (plain, self.link), (os.urandom(2 << 20), os.urandom(2 << 20)), [b"", b""]
+
+        def read(i):
+            while len(got[i]) < len(content[i]) and (piece := ends[i].recv(65536)):
+                got[i] += piece
+        threads = [threading.Thread(target=read, args=(i,)) for i in range(2)]
+        threads += [threading.Thread(target=ends[1 - i].sendall, args=(content[i],), daemon=True) for i in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads[:2]:
+            thread.join()
+        if [len(data) for data in got] != [len(data) for data in content]:
+            self.fail(f"{[len(data) for data in got]} bytes: {self.report()}")
+        self.assertEqual(tuple(hashlib.sha256(data).digest() for data in got),
+                         tuple(hashlib.sha256(data).digest() for data in content))
+        self.assertIsNone(self.process.poll())
 
     def test_the_agent_closes_it(self):
         plain = self.connect()

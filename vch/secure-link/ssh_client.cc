@@ -76,9 +76,12 @@ class Client {
   End log_in();
   End open_channel();
   SecureLinkEnd relay();
+  enum class Call { kNone, kRead, kWrite };
   End move_down(bool& moved);
   End move_up(bool& moved);
   void wait_to_move();
+  bool may(Call call) const { return unfinished_ == Call::kNone || unfinished_ == call; }
+  void note(Call call, ssize_t code);
   void wait_for_wire(Clock::duration most);
   // Does something of the library's to its end, or to the deadline's.
   template <typename Step>
@@ -92,6 +95,7 @@ class Client {
   LIBSSH2_CHANNEL* channel_ = nullptr;  // the session's
   std::array<char, kPiece> piece_;
   std::string up_, down_;  // what has been read and not yet written
+  Call unfinished_ = Call::kNone;
 };
 
 SecureLinkEnd Client::failed(const std::string& what, int code) {
@@ -198,10 +202,19 @@ Client::End Client::open_channel() {
   return {};
 }
 
+// The library has room for one packet that the line did not take whole, be it of a read, which
+// opens the window: until the same call has sent the rest of it any other that sends fails.
+void Client::note(Call call, ssize_t code) {
+  const bool out =
+      (libssh2_session_block_directions(session_.get()) & LIBSSH2_SESSION_BLOCK_OUTBOUND) != 0;
+  unfinished_ = code == LIBSSH2_ERROR_EAGAIN && out ? call : Call::kNone;
+}
+
 // From the guest to this host.
 Client::End Client::move_down(bool& moved) {
-  if (down_.empty()) {
+  if (down_.empty() && may(Call::kRead)) {
     const ssize_t n = libssh2_channel_read(channel_, piece_.data(), piece_.size());
+    note(Call::kRead, n);
     if (n > 0) {
       down_.assign(piece_.data(), static_cast<size_t>(n));
     } else if (n != LIBSSH2_ERROR_EAGAIN && n < 0) {
@@ -228,8 +241,9 @@ Client::End Client::move_up(bool& moved) {
     }
     if (n > 0) up_.assign(piece_.data(), static_cast<size_t>(n));
   }
-  if (up_.empty()) return {};
+  if (up_.empty() || !may(Call::kWrite)) return {};
   const ssize_t n = libssh2_channel_write(channel_, up_.data(), up_.size());
+  note(Call::kWrite, n);
   if (n < 0 && n != LIBSSH2_ERROR_EAGAIN) return failed("write", static_cast<int>(n));
   if (n > 0) {
     up_.erase(0, static_cast<size_t>(n));
@@ -241,8 +255,9 @@ Client::End Client::move_up(bool& moved) {
 void Client::wait_to_move() {
   const int directions = libssh2_session_block_directions(session_.get());
   const bool out = (directions & LIBSSH2_SESSION_BLOCK_OUTBOUND) != 0;
-  // While this host takes nothing, nothing is taken from the wire, but for room to write.
-  const bool in = down_.empty() || !up_.empty();
+  // While this host takes nothing, nothing is taken from the wire, but for room to write; and
+  // nothing while a packet is not sent, which the agent takes though it is not heard.
+  const bool in = unfinished_ == Call::kNone && (down_.empty() || !up_.empty());
   std::array<pollfd, 2> waiting = {
       pollfd{wire_, static_cast<short>((in ? POLLIN : 0) | (out ? POLLOUT : 0)), 0},
       pollfd{plain_, static_cast<short>((up_.empty() ? POLLIN : 0) | (down_.empty() ? 0 : POLLOUT)),
