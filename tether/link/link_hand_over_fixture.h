@@ -72,6 +72,10 @@ class LinkHandOver : public testing::Test {
   void begin(std::vector<Piece> left) {
     auto supervisor = socket_pair(SOCK_SEQPACKET);
     supervisor_ = std::move(supervisor[0]);
+    if (supervisor_room_ > 0) {
+      ::setsockopt(supervisor[1].get(), SOL_SOCKET, SO_SNDBUF, &supervisor_room_,
+                   sizeof supervisor_room_);
+    }
     for (Piece& piece : left) {
       piece.header.type = LinkType::kTakeOver;
       say(supervisor_.get(), piece.header, {piece.fd.get()});
@@ -172,6 +176,7 @@ class LinkHandOver : public testing::Test {
   std::array<char, 10000> buffer_{};
   std::string up_, down_;
   size_t fed_ = 0;
+  int supervisor_room_ = 0;  // bytes, of those that begin; 0: as ever
   bool gone_ = false, lost_ = false;
 };
 

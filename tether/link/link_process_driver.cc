@@ -58,6 +58,7 @@ void LinkState::start(std::function<void()> on_supervisor_gone) {
     if (!self) return;
     self->stdio_.on_port_ready(now_ms());
     self->control_.on_port_ready();
+    self->ssh_.on_port_ready();
     self->arm();
   };
   handlers.on_closed = on_supervisor_gone;

@@ -1,6 +1,8 @@
 // What a login's process asks for, beside its client's words.
 #include <gtest/gtest.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <array>
@@ -40,12 +42,44 @@ class LoginRequests : public LinkHandOver {
                protocol::encode_frame(protocol::StdioType::kAttach, protocol::Stream::kStdin, 0,
                                       protocol::encode(attach)));
   }
-  common::UniqueFd ask_exec(char id) {
+  static std::string exec(char id) {
     ::tether::v1::Request request;
     request.set_id(std::string(16, id));
     request.mutable_exec()->mutable_login();
     const std::string bytes = request.SerializeAsString();
-    return ask(SshAsk::kServeControl, static_cast<char>(bytes.size()) + bytes);
+    return static_cast<char>(bytes.size()) + bytes;
+  }
+  common::UniqueFd ask_exec(char id) { return ask(SshAsk::kServeControl, exec(id)); }
+  void tell_news(int count) {
+    const std::array<char, 2> bytes = {static_cast<char>(SshAsk::kRefused), 'x'};
+    for (int i = 0; i < count; ++i) {
+      ASSERT_EQ(::send(requests_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
+                static_cast<ssize_t>(bytes.size()));
+    }
+  }
+  int receive_news() {
+    int count = 0;
+    while (const auto piece = receive()) count += piece->header.type == LinkType::kSshNews ? 1 : 0;
+    return count;
+  }
+  // To the supervisor, nearly: a few news more, and it is congested. Gives what holds the execs.
+  common::UniqueFd fill_the_way() {
+    supervisor_room_ = 1;
+    begin(hand_over());
+    std::string execs;
+    for (int id = 1; id <= 64; ++id) execs += exec(static_cast<char>(id));
+    auto control = ask(SshAsk::kServeControl, execs);
+    wait_for_message(LinkType::kLaunch);
+    return control;
+  }
+  // Not taken yet.
+  bool asks_something() const {
+    int unread = 0;
+    EXPECT_EQ(::ioctl(requests_.get(), TIOCOUTQ, &unread), 0);
+    return unread > 0;
+  }
+  void come_to_rest() {
+    while (io_.poll() > 0) continue;
   }
   void tell_session(char id) {
     LinkHeader header;
@@ -115,6 +149,46 @@ TEST_F(LoginRequests, TheSuccessorServesTheAttachOfAnExecThatWasAnsweredBefore) 
   begin(std::move(left));
   tell_session('e');
   expect_attached(late);
+}
+
+TEST_F(LoginRequests, OneThatTellsWithoutEndIsEnded) {
+  read_on();
+  tell_news(200);
+  int news = 0;
+  EXPECT_TRUE(wait_for([&] {
+    news += receive_news();
+    return lost_;
+  }));
+  come_to_rest();
+  EXPECT_EQ(news + receive_news(), 64 + 1);  // and that it is ended
+  EXPECT_FALSE(gone_);
+}
+
+TEST_F(LoginRequests, ATurnHasSomeOfThem) {
+  tell_news(60);
+  int news = 0;
+  ASSERT_TRUE(wait_for([&] { return (news = receive_news()) > 0; }));
+  EXPECT_LT(news, 60);
+  EXPECT_TRUE(wait_for([&] { return (news += receive_news()) == 60; }));
+}
+
+TEST_F(LoginRequests, NoneIsTakenWhileTheSupervisorTakesNothing) {
+  const auto control = fill_the_way();
+  tell_news(60);
+  come_to_rest();
+  EXPECT_TRUE(asks_something());
+  int news = 0;
+  EXPECT_TRUE(wait_for([&] { return (news += receive_news()) == 60; }));
+  EXPECT_FALSE(asks_something());
+}
+
+TEST_F(LoginRequests, OneThatWaitsForTheSupervisorIsHandedOver) {
+  const auto control = fill_the_way();
+  tell_news(60);
+  come_to_rest();
+  ASSERT_TRUE(asks_something());
+  begin(hand_over());
+  EXPECT_TRUE(wait_for([&] { return !asks_something(); }));
 }
 
 class SecureLoginRequests : public LoginRequests {

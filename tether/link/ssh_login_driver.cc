@@ -21,6 +21,8 @@ using LocalSocket = asio::local::stream_protocol::socket;
 using RequestSocket = asio::posix::stream_descriptor;
 
 constexpr int kTasks = 3;  // of a login
+constexpr int kRequestsPerTurn = 32;
+constexpr int kMostNews = 64;  // an honest one has fewer: SshServices::kMostComplaints
 
 // What goes without waiting; 0 also for what fails.
 size_t send_now(LocalSocket& socket, const asio::const_buffer& bytes) {
@@ -44,6 +46,7 @@ void SshLogin::stop() {
   if (std::exchange(gone_, true)) return;
   sessions_->end();
   connection_->reset();
+  port_ready_.cancel();
   ErrorCode ignored;
   wire_.close(ignored);
   requests_.close(ignored);
@@ -53,6 +56,7 @@ void SshLogin::leave(std::function<void()> then) {
   leaving_ = true;
   on_left_ = std::move(then);
   connection_->cancel();
+  port_ready_.cancel();
   ErrorCode ignored;
   wire_.cancel(ignored);
   requests_.cancel(ignored);
@@ -155,28 +159,41 @@ bool SshLogin::take_request() {
     if (!std::exchange(was_served_, true) && fd) serve_link_(std::move(fd));
     return true;
   }
-  if (asked == SshAsk::kServeControl || asked == SshAsk::kServeStdio) {
-    was_served_ = true;
-    const auto place = std::find_if(served_.begin(), served_.end(),
-                                    [](const auto& weak) { return weak.expired(); });
-    if (!fd || place == served_.end()) return true;  // Its other end hears of it.
-    ErrorCode failed;
-    LocalSocket socket(wire_.get_executor());
-    socket.assign(asio::local::stream_protocol(), fd.get(), failed);
-    if (failed) return true;
-    (void)fd.release();
-    auto connection = std::make_shared<LocalConnection>(std::move(socket));
-    *place = connection;
-    serve_(asked, std::move(connection), sessions_);
-    return true;
-  }
+  if (asked == SshAsk::kServeControl || asked == SshAsk::kServeStdio) serve(asked, std::move(fd));
   if (asked >= SshAsk::kRefused && asked <= SshAsk::kEnded) {
-    LinkHeader header;
-    header.type = LinkType::kSshNews;
-    header.value = static_cast<uint32_t>(asked) - static_cast<uint32_t>(SshAsk::kRefused) + 1;
-    port_.send(header, {bytes.data() + 1, static_cast<size_t>(n) - 1});
+    tell(asked, {bytes.data() + 1, static_cast<size_t>(n) - 1});
   }
   return true;
+}
+
+void SshLogin::serve(SshAsk asked, common::UniqueFd fd) {
+  was_served_ = true;
+  const auto place =
+      std::find_if(served_.begin(), served_.end(), [](const auto& weak) { return weak.expired(); });
+  if (!fd || place == served_.end()) return;  // Its other end hears of it.
+  ErrorCode failed;
+  LocalSocket socket(wire_.get_executor());
+  socket.assign(asio::local::stream_protocol(), fd.get(), failed);
+  if (failed) return;
+  (void)fd.release();
+  auto connection = std::make_shared<LocalConnection>(std::move(socket));
+  *place = connection;
+  serve_(asked, std::move(connection), sessions_);
+}
+
+// Whoever tells without end has been taken over, and may fill neither the journal nor the way
+// there.
+void SshLogin::tell(SshAsk what, std::string_view text) {
+  const bool too_much = ++news_ > kMostNews;
+  if (too_much) {
+    what = SshAsk::kRefused;
+    text = "a login tells too much, and is ended";
+  }
+  LinkHeader header;
+  header.type = LinkType::kSshNews;
+  header.value = static_cast<uint32_t>(what) - static_cast<uint32_t>(SshAsk::kRefused) + 1;
+  port_.send(header, text);
+  if (too_much) stop();
 }
 
 asio::awaitable<void> SshLogin::request_task(std::shared_ptr<SshLogin> self) {
@@ -184,9 +201,16 @@ asio::awaitable<void> SshLogin::request_task(std::shared_ptr<SshLogin> self) {
   ErrorCode error;
   auto token = asio::redirect_error(asio::use_awaitable, error);
   while (!self->gone_ && !self->leaving_ && self->requests_.is_open()) {
+    if (self->port_.congested()) {
+      co_await self->port_ready_.async_wait(token);  // to its cancellation
+      continue;
+    }
     co_await self->requests_.async_wait(RequestSocket::wait_read, token);
     if (error) co_return;
-    while (!self->leaving_ && self->take_request()) continue;
+    // The others have their turns between.
+    for (int i = 0; i < kRequestsPerTurn && self->takes_requests(); ++i) {
+      if (!self->take_request()) break;
+    }
   }
 }
 

@@ -6,6 +6,8 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -36,7 +38,8 @@ class SshLogin : public std::enable_shared_from_this<SshLogin> {
         serve_link_(std::move(serve_link)),
         connection_(std::move(connection)),
         wire_(connection_->get_executor(), boost::asio::local::stream_protocol(), wire.release()),
-        requests_(connection_->get_executor(), requests.release()) {}
+        requests_(connection_->get_executor(), requests.release()),
+        port_ready_(connection_->get_executor(), std::chrono::steady_clock::time_point::max()) {}
   // One that another link process has served until now.
   void set(LeftLogin& left) {
     up_.put(left.up);
@@ -50,6 +53,8 @@ class SshLogin : public std::enable_shared_from_this<SshLogin> {
   void leave(std::function<void()> then);
   // Behind leave(). Nothing: it was about to end anyway.
   std::optional<LeftLogin> left();
+  // The port is no longer congested.
+  void on_port_ready() { port_ready_.cancel(); }
 
  private:
   static constexpr size_t kPiece = 64 * 1024;
@@ -77,7 +82,12 @@ class SshLogin : public std::enable_shared_from_this<SshLogin> {
   static boost::asio::awaitable<void> up_task(std::shared_ptr<SshLogin> self);
   static boost::asio::awaitable<void> down_task(std::shared_ptr<SshLogin> self);
   static boost::asio::awaitable<void> request_task(std::shared_ptr<SshLogin> self);
+  bool takes_requests() const {
+    return !gone_ && !leaving_ && requests_.is_open() && !port_.congested();
+  }
   bool take_request();
+  void serve(SshAsk asked, common::UniqueFd fd);
+  void tell(SshAsk what, std::string_view text);
   void stop();
 
   SupervisorPort& port_;
@@ -87,8 +97,10 @@ class SshLogin : public std::enable_shared_from_this<SshLogin> {
   std::shared_ptr<serial_transport::Connection> connection_;
   boost::asio::local::stream_protocol::socket wire_;
   boost::asio::posix::stream_descriptor requests_;
+  boost::asio::steady_timer port_ready_;  // never expires
   std::array<std::weak_ptr<LocalConnection>, kMaxServed> served_;
   bool was_served_ = false;
+  int news_ = 0;  // that were told; a successor counts anew
   Way up_, down_;
   int tasks_ = 0;  // that have not ended
   std::function<void()> on_left_;

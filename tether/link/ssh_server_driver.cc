@@ -41,6 +41,12 @@ void SshServer::on_message(const LinkHeader& header, std::span<common::UniqueFd>
   take_over(std::move(login));
 }
 
+void SshServer::on_port_ready() {
+  for (const auto& known : logins_) {
+    if (const auto login = known.lock()) login->on_port_ready();
+  }
+}
+
 // Once, until there is room again: whoever is refused may try as often as he likes.
 void SshServer::tell_full() {
   if (std::exchange(full_, true)) return;

@@ -46,6 +46,8 @@ class SshServer {
   void accept(std::shared_ptr<serial_transport::Connection> connection);
   // kSshStarted; others are ignored.
   void on_message(const LinkHeader& header, std::span<common::UniqueFd> fds);
+  // The port is no longer congested.
+  void on_port_ready();
 
   // Serves them no more, and gives them once nothing is pending on their connections; those that
   // are ending anyway are left out.
