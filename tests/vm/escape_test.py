@@ -5,6 +5,7 @@ docs/security.md lists all of it; security_test holds the two together.
 
 import os
 import re
+import select
 import subprocess
 import tempfile
 import time
@@ -16,6 +17,10 @@ from terminal import Terminal
 from vch_testing import BUILD, VCH, VmTest, inspect, vch
 
 TOOL = os.path.join(BUILD, "tests", "escape")
+
+KILL_ESCAPE = ("for process in /proc/[0-9]*; do [ \"$(cat $process/comm)\" = escape ] && kill -KILL ${process#/proc/}; "
+               "done; true")
+
 
 def start(name, *flags, image="debian", command=("sleep", "10000")):
     result = vch("run", "-d", "--privileged", "--name", name, *flags, image, *command)
@@ -227,6 +232,35 @@ class Exhausted(Untouched):
         self.during("echo begun; set -- $(cat /proc/1/task/1/children); exec yes flooding >/proc/$1/fd/1",
                     "^begun$", ask)
         self.assertGreater(len(vch("logs", "--tail", "1000", self.box).stdout), 8000)
+
+    def while_held(self, what, give):
+        """What came of its output: `/escape WHAT` has the lock of a pipe whose other end is PID 1's, which does not care."""
+        with subprocess.Popen([VCH, "exec", "-i", self.box, "/escape", what], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            give(process.stdin)
+            self.assertEqual(process.stderr.readline(), b"held\n")
+            for _ in range(3):
+                give(process.stdin)
+                self.assert_ended(shell(self.box, "echo alive"), 0, b"alive\n")
+            held = process.poll() is None and not select.select([process.stdout], [], [], 0)[0]
+            self.assert_ended(shell(self.box, KILL_ESCAPE), 0)
+            output = process.communicate()[0]
+        self.assert_untouched(self.box)
+        return held, output
+
+    def test_output_that_is_held(self):
+        for _ in range(5):  # PID 1 may have been quicker
+            held, output = self.while_held("held_output", lambda _: None)
+            self.assertEqual(output[:1], b"x")
+            if held:
+                return
+        self.fail("it was never held")
+
+    def test_input_that_is_held(self):
+        def give(stdin):
+            stdin.write(b"x" * 60000)  # the last of what its socket takes has room for 64 KiB
+            stdin.flush()
+        self.assertTrue(self.while_held("held_input", give)[0])
 
     def test_numbers_of_processes(self):
         """The machine's own bound, which it may lower: it is in its own way, and the agent's link stays."""

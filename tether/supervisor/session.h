@@ -25,6 +25,8 @@ struct Output {
   bool discard = false;   // read and throw away (health probes; after the end)
   bool told = true;       // the link process knows the ring's head
   bool eof_told = false;  // and that nothing more will come
+  bool held = false;      // somebody in the container has its pipe's lock: looked at again soon
+  uint8_t looks = 0;      // at it, since its process ended
 
   uint64_t journaled = 0;  // the journal has everything below
   bool seen = false;       // there was a client ever
@@ -69,6 +71,7 @@ struct Session {
   common::UniqueFd slave;   // keeps a TTY from hanging up while nobody in the session has it open
   bool input_eof = false;   // close once the queue is empty
   bool input_wide = false;  // its pipe is as large as it gets
+  bool input_held = false;  // as Output::held
   winsize window{};         // as last asked for; a terminal gets it when it comes to be
   StdinQueue queue;
   std::array<Output, 2> outputs;  // stdout (a TTY's only one), stderr

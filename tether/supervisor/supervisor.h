@@ -242,6 +242,9 @@ class Supervisor {
 
   // supervisor_streams.cc
   void on_output(Session& session, uint32_t stream);
+  bool hold_output(const Session& session, Output& output);
+  void look_again_soon();
+  void look_again();
   void gather(size_t size);
   void interrupt_less();
   void set_batch(pid_t pid, bool& now, bool wanted);
@@ -371,6 +374,7 @@ class Supervisor {
   uint64_t room_deadline_ms_ = 0;  // 0: nobody waits to be given up
   bool rings_blocked_ = false;     // some process waits for room
   uint64_t trim_at_ms_ = 0;        // 0: no ring has pages to give back
+  uint64_t held_until_ms_ = 0;     // 0: nobody holds a pipe
   Gathering gathering_;
   bool streams_ = false;            // as it found last
   bool batch_ = false;              // as the kernel was told

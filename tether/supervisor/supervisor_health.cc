@@ -15,8 +15,8 @@ uint64_t or_default(uint32_t value, uint64_t fallback) { return value == 0 ? fal
 }  // namespace
 
 void Supervisor::run_health() {
-  const bool running = primary_ != nullptr && primary_->state == SessionState::kRunning &&
-                       !primary_->reaped;
+  const bool running =
+      primary_ != nullptr && primary_->state == SessionState::kRunning && !primary_->reaped;
   if (running && !has_health_ && health_spec_) {
     const auto& wanted = boot_.config.health();
     health_ = HealthMonitor(

@@ -159,6 +159,7 @@ void Supervisor::on_deadlines() {
   on_journal_deadlines(now);
   on_trouble_deadlines(now);
   if (trim_at_ms_ != 0 && now >= trim_at_ms_) trim_rings(now);
+  if (held_until_ms_ != 0 && now >= held_until_ms_) look_again();
   if (launcher_at_ms_ != 0 && now >= launcher_at_ms_) start_first_launcher();
   if (spare_due_ms_ != 0 && now >= spare_due_ms_) on_spare_due();
   if (introduce_at_ms_ != 0 && now >= introduce_at_ms_) introduce_all();
@@ -182,6 +183,7 @@ void Supervisor::arm_timer() {
   consider(next_look_ms_);
   consider(pids_quiet_ms_);
   consider(trim_at_ms_);
+  consider(held_until_ms_);
   consider(launcher_at_ms_);
   consider(spare_due_ms_);
   consider(introduce_at_ms_);

@@ -81,6 +81,7 @@ bool Supervisor::restart(Session& session) {
   session.state = SessionState::kCreated;
   session.pid = 0;
   session.reaped = false;
+  for (Output& output : session.outputs) output.looks = 0;
   linger_until_ms_ = 0;
   restart_at_ms_ = session.ended_ms + *delay;
   protocol::JournalRecord record;

@@ -1,6 +1,7 @@
 // The bytes of the sessions: out of their pipes and terminals into the rings, and in from the
 // queues.
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -19,8 +20,44 @@ constexpr uint64_t kUsualPipe = 64 * 1024;
 constexpr int kWidePipe = 256 * 1024;
 constexpr uint64_t kTypingLastsMs = 1000;
 constexpr uint64_t kTrimMs = 250;  // a stream that pauses so long gives memory back
+constexpr uint64_t kHeldMs = 10;   // until a pipe that somebody holds is looked at again
+// So often is looked for the last output of who has ended, where somebody else holds its pipe.
+constexpr uint8_t kMostLooks = 100;
+
+// Ready, and gave EAGAIN all the same: somebody in the container splices into it or out of it, and
+// has its lock meanwhile (bootstrap-kernel/patches/95). epoll would tell of it again and again.
+bool is_held(int fd, short events) {
+  pollfd now{fd, events, 0};
+  return ::poll(&now, 1, 0) > 0 && (now.revents & events) != 0;
+}
 
 }  // namespace
+
+void Supervisor::look_again_soon() {
+  if (held_until_ms_ == 0) held_until_ms_ = system_.now_ms() + kHeldMs;
+}
+
+void Supervisor::look_again() {
+  held_until_ms_ = 0;
+  for (Session& session : sessions_) {
+    for (uint32_t stream = 0; stream < 2; ++stream) {
+      Output& output = session.outputs[stream];
+      if (!std::exchange(output.held, false) || !output.source) continue;
+      watch(output.source.get(), EPOLLIN, Source::kOutput, session.id, stream);
+    }
+    if (std::exchange(session.input_held, false)) on_input(session);
+  }
+}
+
+// False: nothing waits in there, or it was waited for long enough.
+bool Supervisor::hold_output(const Session& session, Output& output) {
+  if (!is_held(output.source.get(), POLLIN)) return false;
+  if (session.reaped && output.looks++ >= kMostLooks) return false;
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, output.source.get(), nullptr);
+  output.held = true;  // and still `watched`, as an upgraded agent has it
+  look_again_soon();
+  return true;
+}
 
 void Supervisor::on_output(Session& session, uint32_t stream) {
   Output& output = session.outputs[stream];
@@ -49,6 +86,8 @@ void Supervisor::on_output(Session& session, uint32_t stream) {
       if (find_room(session, stream)) continue;
       ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, output.source.get(), nullptr);
       output.watched = false;
+    } else if (i == 0 && hold_output(session, output)) {
+      return;
     } else if (session.reaped) {
       // Whoever else still holds the other end may write on, into the void: its output is read,
       // never kept.
@@ -100,6 +139,7 @@ void Supervisor::end_output(Session& session, uint32_t stream) {
 }
 
 void Supervisor::on_input(Session& session) {
+  bool was_ready = false;
   while (session.input && !session.queue.empty()) {
     const std::string_view bytes = session.queue.front();
     const ssize_t n = ::write(session.input.get(), bytes.data(), bytes.size());
@@ -108,6 +148,11 @@ void Supervisor::on_input(Session& session) {
       if (!std::exchange(session.input_wide, true) && !session.tty &&
           ::fcntl(session.input.get(), F_SETPIPE_SZ, kWidePipe) > 0) {
         continue;
+      }
+      if (is_held(session.input.get(), POLLOUT)) {
+        if (!std::exchange(was_ready, true)) continue;  // It was full, and is not any more.
+        session.input_held = true;
+        return look_again_soon();
       }
       watch(session.input.get(), EPOLLOUT | EPOLLONESHOT, Source::kInput, session.id);
       return;

@@ -243,7 +243,8 @@ TEST(HealthMonitor, AProbeThatHangsIsKilledEachSecondAndFails) {
   EXPECT_EQ(monitor.on_time(150), HealthMonitor::Action::kKillProbe);
   EXPECT_EQ(monitor.on_time(151), HealthMonitor::Action::kNone);
   EXPECT_EQ(monitor.next_deadline_ms(), 1150U);
-  EXPECT_EQ(monitor.on_time(1150), HealthMonitor::Action::kKillProbe) << "it may have had no process";
+  EXPECT_EQ(monitor.on_time(1150), HealthMonitor::Action::kKillProbe)
+      << "it may have had no process";
   EXPECT_TRUE(monitor.on_probe_end(1152, 0));
   EXPECT_EQ(monitor.health(), protocol::Health::kUnhealthy);
 }

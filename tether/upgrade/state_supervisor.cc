@@ -15,7 +15,7 @@ namespace tether {
 // counted again; `helpers_`, `upgrade_` and `hand_over_`, of which nothing is in flight;
 // `sweep_due_` and `held_back_`, false and nobody between turns; `introduce_at_ms_` and
 // `quiet_count_`, since the next link process is told of every session at once.
-static_assert(sizeof(Supervisor) == 58448);
+static_assert(sizeof(Supervisor) == 58456);
 static_assert(sizeof(BootConfig) == 248);
 static_assert(sizeof(SpaceWatch) == 24 && sizeof(ThrashWatch) == 16);
 
