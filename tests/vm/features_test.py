@@ -104,3 +104,18 @@ class Features(VmTest):
         self.assert_ended(vch("cp", f"{self.box}:/etc/hostname", path), 0)
         self.assertTrue(os.path.getsize(path))
         self.assert_ended(vch("debug", self.box, "echo", "here"), 0, b"here\n")
+
+
+class Restarted(VmTest):
+    def test_one_that_keeps_house_is_restarted(self):
+        """Its group hands controllers down to others, and could have no processes of its own any more."""
+        name = self.name()
+        script = KEEPS_HOUSE.replace("exec sleep 10000", """
+            mkdir /sys/fs/cgroup/init/deep /sys/fs/cgroup/other
+            echo +memory >/sys/fs/cgroup/other/cgroup.subtree_control
+            mkdir /sys/fs/cgroup/other/deeper
+            exit 3""")
+        self.assert_ended(vch("run", "-d", "--privileged", "--restart", "on-failure:2", "--name", name, "busybox",
+                              "sh", "-c", script), 0)
+        self.assert_ended(vch("wait", name), 0, b"3\n")
+        self.assert_ended(vch("logs", name), 0, b"ready\n" * 3)

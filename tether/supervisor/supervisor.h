@@ -229,6 +229,7 @@ class Supervisor {
 
   // supervisor_primary.cc
   void launch_primary();
+  void launch_again();
   bool restarts_possible(const Session& session) const;
   bool stopped_by_hand(int number) const;
   bool restart(Session& session);  // false: this end is the last

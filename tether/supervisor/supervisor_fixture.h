@@ -64,6 +64,7 @@ class FakeSystem : public System {
     group_writes.push_back(std::string(file) + "=" + std::string(text));
     return 0;
   }
+  void clear_group(int /*directory*/) override { ++cleared; }
   bool frozen(int /*directory*/) override { return is_frozen; }
   ProcessUse use_of(pid_t pid) override {
     return {static_cast<uint64_t>(pid) * 10, static_cast<uint32_t>(pid) + 1};
@@ -91,6 +92,7 @@ class FakeSystem : public System {
   int spawn_errno = 0;
   int reaped = 0;
   bool is_frozen = false;
+  int cleared = 0;
   pid_t next_pid = 1 << 23;  // above those that there are
 
   uint64_t now = 1000000;

@@ -149,8 +149,7 @@ void Supervisor::on_deadlines() {
     signal_session(*primary_, SIGKILL, true);
   }
   if (restart_at_ms_ != 0 && now >= restart_at_ms_) {
-    restart_at_ms_ = 0;
-    launch_primary();
+    launch_again();
   }
   if (freezing_) check_frozen();
   on_upgrade_deadline(now);

@@ -68,6 +68,7 @@ class QuietSystem : public System {
   int write_group(int /*directory*/, const char* /*file*/, std::string_view /*text*/) override {
     return 0;
   }
+  void clear_group(int /*directory*/) override {}
   bool frozen(int /*directory*/) override { return true; }
   ProcessUse use_of(pid_t /*pid*/) override { return {1, 1}; }
   void set_batch(pid_t, bool) override {}

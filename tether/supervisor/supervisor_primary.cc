@@ -9,6 +9,9 @@ namespace {
 using protocol::EventKind;
 using protocol::SessionState;
 
+constexpr uint64_t kDyingMs = 100;
+constexpr uint32_t kMostTries = 100;
+
 }  // namespace
 
 common::Status Supervisor::start_primary() {
@@ -31,6 +34,20 @@ void Supervisor::launch_primary() {
   held_ = false;
   const int failed = launch(*primary_, primary_spec_.get());
   if (failed != 0) fail_launch(*primary_, failed, "primary session");
+}
+
+// Its control group is as the last life has left it, shared out among others perhaps; and whoever
+// was killed there may be dying still.
+void Supervisor::launch_again() {
+  restart_at_ms_ = 0;
+  system_.clear_group(container_cgroup_.get());
+  const int failed = launch(*primary_, primary_spec_.get());
+  if (failed == EBUSY && ++primary_->launching.tries <= kMostTries) {
+    drop(primary_->status);
+    restart_at_ms_ = system_.now_ms() + kDyingMs;
+  } else if (failed != 0) {
+    fail_launch(*primary_, failed, "primary session");
+  }
 }
 
 void Supervisor::set_restarts(uint32_t kind, uint32_t max_retries) {
@@ -81,6 +98,7 @@ bool Supervisor::restart(Session& session) {
   session.state = SessionState::kCreated;
   session.pid = 0;
   session.reaped = false;
+  session.launching = {};
   for (Output& output : session.outputs) output.looks = 0;
   linger_until_ms_ = 0;
   restart_at_ms_ = session.ended_ms + *delay;

@@ -283,5 +283,27 @@ TEST_F(PrimaryTest, AStopKillsEverythingAfterItsGrace) {
   EXPECT_TRUE(wrote("cgroup.kill=1"));
 }
 
+// Whoever was killed there may be dying still, and its groups with them.
+TEST_F(PrimaryTest, AGroupThatCannotHaveItYetIsTriedAgain) {
+  restart_policy(RestartPolicy::ALWAYS);
+  boot();
+  auto& launched = primary();
+  const pid_t pid = run_newest();
+  end(pid, launched, 1 << 8);
+  const size_t launches = system_.launches();
+  system_.spawn_errno = EBUSY;
+  system_.now += 1000;
+  turn();
+  EXPECT_EQ(system_.cleared, 1);
+  system_.now += 1000;
+  turn();
+  EXPECT_EQ(system_.cleared, 2);
+  system_.spawn_errno = 0;
+  system_.now += 1000;
+  turn();
+  EXPECT_GT(system_.launches(), launches);
+  EXPECT_TRUE(hear(LinkType::kExit).empty());
+}
+
 }  // namespace
 }  // namespace tether

@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "tether/supervisor/clock.h"
+#include "tether/supervisor/group_tree.h"
 
 namespace tether {
 namespace {
@@ -92,6 +93,7 @@ class KernelSystem : public System {
     if (n < 0) return errno;
     return static_cast<size_t>(n) == text.size() ? 0 : EIO;
   }
+  void clear_group(int directory) override { clear_group_tree(directory); }
   bool frozen(int directory) override {
     const common::UniqueFd fd(::openat(directory, "cgroup.events", O_RDONLY | O_CLOEXEC));
     std::array<char, 128> text{};

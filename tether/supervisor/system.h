@@ -33,6 +33,9 @@ class System {
   virtual common::UniqueFd open_pidfd(pid_t pid) = 0;
   // Writes to a file of the cgroup whose directory is given: 0 or an errno.
   virtual int write_group(int directory, const char* file, std::string_view text) = 0;
+  // Removes the groups below that one and has it share out nothing among such, as it was made: then
+  // it can have processes of its own again. As far as they are empty, and not more than thousands.
+  virtual void clear_group(int directory) = 0;
   // Every process of that cgroup stands still.
   virtual bool frozen(int directory) = 0;
   // What the process holds; zeros: unknown.
