@@ -32,13 +32,15 @@ class KillsTests:
 
     def fill_ring_pool(self):
         """What is kept is all kept then, and no reason for one descriptor more or less."""
-        sessions = len(self.agent()["Sessions"])
+        def running_sessions():  # Those that have ended go meanwhile.
+            return len([one for one in self.agent()["Sessions"] if one["State"] == "running"])
+        before = running_sessions()
         master = self.master()
         running = [subprocess.Popen(["ssh", "-F", self.config, "-o", "ProxyCommand=false", "-S",
                                      master, self.host, "cat"], stdin=subprocess.PIPE,
                                     stdout=subprocess.DEVNULL) for _ in range(RINGS // 2)]
         wait_until(self, "all of them at once",
-                   lambda: len(self.agent()["Sessions"]) >= sessions + len(running))
+                   lambda: running_sessions() >= before + len(running))
         for client in running:
             self.addCleanup(client.kill)
             client.communicate(timeout=TIMEOUT)
