@@ -53,10 +53,10 @@ class GuestClock:
         reads = fields["tv_sec"] + fields["tv_usec"] / 1e6
         return reads - after, reads - before
 
-    def wait_until_right(self, test):
-        """Until it is known to be no more than this wrong."""
+    def wait_until_right(self, test, precision=PRECISION):
+        """Until it is known to be no more than this wrong, in s."""
         deadline, least, most = time.monotonic() + TIMEOUT, -math.inf, math.inf
-        while least < -PRECISION or most > PRECISION:
+        while least < -precision or most > precision:
             low, high = self.read()
             least, most = max(least, low), min(most, high)
             if least > most:
