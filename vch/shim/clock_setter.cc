@@ -66,14 +66,20 @@ void ClockSetter::read() {
 
 void ClockSetter::on_answer() {
   const auto guest_ns = protocol::FieldReader({answer_.data(), answer_.size()}).get<uint64_t>();
-  step_ = clock_step(asked_ns_, now_(), guest_ns, tolerance_ns_);
+  const uint64_t answered_ns = now_();
+  step_ = clock_step(asked_ns_, answered_ns, guest_ns, tolerance_ns_);
   if (step_ != 0 && steps_++ < kMaxSteps) {
     tolerance_ns_ = kFirstToleranceNs;
+    vague_ = 0;
     return ask();
   }
   step_ = steps_ = 0;
-  tolerance_ns_ = kLaterToleranceNs;
+  if (!is_vague(answered_ns) || ++vague_ >= kMaxVague) tolerance_ns_ = kLaterToleranceNs;
   rest();
+}
+
+bool ClockSetter::is_vague(uint64_t answered_ns) const {
+  return (answered_ns - asked_ns_) / 2 > kFirstToleranceNs;
 }
 
 void ClockSetter::rest() {

@@ -21,8 +21,9 @@ namespace vch {
 int64_t clock_step(uint64_t asked_ns, uint64_t answered_ns, uint64_t guest_ns,
                    uint64_t tolerance_ns);
 
-// Asks and corrects until the clock is right, a few times at most, and again after kAgain. A guest
-// without such a service, or one that does not answer, is left alone.
+// Asks and corrects until the clock is right, a few times at most, and again after kAgain. An answer
+// that took long says little: until one was quick, or kMaxVague were not, the narrower tolerance
+// stays. A guest without such a service, or one that does not answer, is left alone.
 class ClockSetter : public std::enable_shared_from_this<ClockSetter> {
  public:
   using Now = std::function<uint64_t()>;  // wall clock, ns since 1970
@@ -42,10 +43,12 @@ class ClockSetter : public std::enable_shared_from_this<ClockSetter> {
   void ask();
   void read();
   void on_answer();
+  bool is_vague(uint64_t answered_ns) const;
   void rest();
   void on_end(boost::system::error_code error);
 
   static constexpr int kMaxSteps = 4;
+  static constexpr int kMaxVague = 12;
 
   Now now_;
   std::function<void()> on_restart_;
@@ -55,6 +58,7 @@ class ClockSetter : public std::enable_shared_from_this<ClockSetter> {
   std::array<char, 8> request_{}, answer_{};
   int64_t step_ = 0;
   int steps_ = 0;
+  int vague_ = 0;  // answers since it was last set that took too long to show kFirstToleranceNs
   bool asked_ = false;
   bool stopped_ = false;
   uint64_t asked_ns_ = 0;

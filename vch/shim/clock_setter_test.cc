@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <boost/asio/read.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <cstdlib>
 
@@ -43,19 +44,24 @@ TEST(ClockStep, IsNoneWithinTheTolerance) {
             static_cast<int64_t>(later) + 1);
 }
 
-// A guest whose clock is off by that much.
+// A guest whose clock is off by that much, and which takes its time for the first answer.
 class ClockService : public std::enable_shared_from_this<ClockService> {
  public:
-  ClockService(ConnectionPtr connection, std::atomic<int64_t>& off)
-      : connection_(std::move(connection)), off_(off) {}
+  ClockService(ConnectionPtr connection, std::atomic<int64_t>& off,
+               std::chrono::milliseconds first = {})
+      : connection_(std::move(connection)), timer_(connection_->get_executor(), first), off_(off) {}
   void read() {
     boost::asio::async_read(*connection_, boost::asio::buffer(bytes_),
                             [self = shared_from_this()](auto error, size_t) {
-                              if (!error) self->answer();
+                              if (!error) self->wait();
                             });
   }
 
  private:
+  void wait() {
+    timer_.async_wait([self = shared_from_this()](auto) { self->answer(); });
+  }
+
   void answer() {
     protocol::FieldReader fields({bytes_.data(), bytes_.size()});
     off_ += static_cast<int64_t>(fields.get<uint64_t>());
@@ -70,6 +76,7 @@ class ClockService : public std::enable_shared_from_this<ClockService> {
                              });
   }
   ConnectionPtr connection_;
+  boost::asio::steady_timer timer_;
   std::atomic<int64_t>& off_;
   std::array<char, 8> bytes_{};
 };
@@ -93,6 +100,19 @@ TEST_F(ShimTest, TheGuestsClockIsSetByEveryShimThatComesAndKeptRight) {
     ::kill(*pid, SIGKILL);
     ASSERT_TRUE(FakeMachine::wait_for([&] { return shim_pid(machine_.container) != pid; }));
   }
+  machine_.halt();  // before the clock goes
+}
+
+TEST_F(ShimTest, AnAnswerThatTookLongDoesNotMakeAClockRight) {
+  std::atomic<int64_t> off = 40 * kMs;
+  FakeGuest& guest = machine_.boot();
+  guest.endpoint().listen("clock", [&off](ConnectionPtr connection) {
+    std::make_shared<ClockService>(std::move(connection), off, std::chrono::milliseconds(500))
+        ->read();
+  });
+  guest.start();
+  ASSERT_TRUE(ensure_shim(machine_.container, program_).has_value());
+  EXPECT_TRUE(FakeMachine::wait_for([&] { return std::abs(off) < 30 * kMs; })) << off;
   machine_.halt();  // before the clock goes
 }
 
