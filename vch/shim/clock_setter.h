@@ -21,9 +21,9 @@ namespace vch {
 int64_t clock_step(uint64_t asked_ns, uint64_t answered_ns, uint64_t guest_ns,
                    uint64_t tolerance_ns);
 
-// Asks and corrects until the clock is right, a few times at most, and again after kAgain. An answer
-// that took long says little: until one was quick, or kMaxVague were not, the narrower tolerance
-// stays. A guest without such a service, or one that does not answer, is left alone.
+// Asks and corrects until the clock is right, a few times at most, and again after kAgain. An
+// answer that took long says little: until one was quick, or kMaxVague were not, the narrower
+// tolerance stays. A guest without such a service, or one that does not answer, is left alone.
 class ClockSetter : public std::enable_shared_from_this<ClockSetter> {
  public:
   using Now = std::function<uint64_t()>;  // wall clock, ns since 1970

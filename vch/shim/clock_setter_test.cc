@@ -53,15 +53,11 @@ class ClockService : public std::enable_shared_from_this<ClockService> {
   void read() {
     boost::asio::async_read(*connection_, boost::asio::buffer(bytes_),
                             [self = shared_from_this()](auto error, size_t) {
-                              if (!error) self->wait();
+                              if (!error) self->answer();
                             });
   }
 
  private:
-  void wait() {
-    timer_.async_wait([self = shared_from_this()](auto) { self->answer(); });
-  }
-
   void answer() {
     protocol::FieldReader fields({bytes_.data(), bytes_.size()});
     off_ += static_cast<int64_t>(fields.get<uint64_t>());
@@ -70,6 +66,10 @@ class ClockService : public std::enable_shared_from_this<ClockService> {
     std::string reply;
     protocol::put<uint64_t>(reply, static_cast<uint64_t>(now + off_));
     std::copy(reply.begin(), reply.end(), bytes_.begin());
+    timer_.async_wait([self = shared_from_this()](auto) { self->reply(); });
+  }
+
+  void reply() {
     boost::asio::async_write(*connection_, boost::asio::buffer(bytes_),
                              [self = shared_from_this()](auto error, size_t) {
                                if (!error) self->read();
