@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -42,7 +43,7 @@ bool may_be_name(const std::string& text) {
          });
 }
 
-// An invalid one: it cannot be.
+// An invalid one, with errno: it cannot be.
 common::UniqueFd begin_to_connect(const Address& address) {
   common::UniqueFd socket(
       ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -50,8 +51,11 @@ common::UniqueFd begin_to_connect(const Address& address) {
   const int yes = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   const auto* raw = reinterpret_cast<const sockaddr*>(&address.storage);
-  if (::connect(socket.get(), raw, address.size) != 0 && errno != EINPROGRESS) return {};
-  return socket;
+  if (::connect(socket.get(), raw, address.size) == 0 || errno == EINPROGRESS) return socket;
+  const int why = errno;
+  socket.reset();
+  errno = why;
+  return {};
 }
 
 }  // namespace
@@ -62,6 +66,7 @@ ForwardOpening::ForwardOpening(SshServices& services, ssh_message message, const
   const std::string host = asked == nullptr ? "" : asked;
   Address address;
   if (port_ < 1 || port_ > 65535) {
+    why_ = "There is no such port";
     over_ = true;
   } else if (host == "localhost") {
     addresses_ = {"127.0.0.1", "::1"};
@@ -84,7 +89,10 @@ void ForwardOpening::try_next() {
   socket_.reset();
   while (!socket_ && !addresses_.empty()) {
     Address address;
-    if (parse(addresses_.front(), port_, address)) socket_ = begin_to_connect(address);
+    if (parse(addresses_.front(), port_, address)) {
+      socket_ = begin_to_connect(address);
+      if (!socket_) why_ = ::strerrordesc_np(errno);
+    }
     addresses_.pop_front();
   }
   if (!socket_) over_ = true;
@@ -117,6 +125,7 @@ void ForwardOpening::pump() {
     if (failed == 0) {
       over_ = true;
     } else {
+      why_ = ::strerrordesc_np(failed);
       try_next();
     }
   }
@@ -124,7 +133,7 @@ void ForwardOpening::pump() {
 
 std::unique_ptr<ForwardChannel> ForwardOpening::answer() {
   if (!socket_) {
-    ssh_message_reply_default(message_);
+    ssh_message_channel_request_open_reply_failed(message_, why_);
     return {};
   }
   ssh_channel channel = ssh_message_channel_request_open_reply_accept(message_);

@@ -39,8 +39,9 @@ class ForwardOpening {
   ssh_message message_;
   int port_;
   std::optional<ShortSession> lookup_;
-  std::deque<std::string> addresses_;  // that were not tried
-  common::UniqueFd socket_;            // connecting, or connected when it is over
+  std::deque<std::string> addresses_;              // that were not tried
+  common::UniqueFd socket_;                        // connecting, or connected when it is over
+  const char* why_ = "Name or service not known";  // it cannot be, as the client is told
   bool over_ = false;
 };
 
