@@ -43,7 +43,7 @@ int serve(int connection, int requests, const std::string& secrets_file) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc == 2 && std::string_view(argv[1]) == "sftp") return tether::run_sftp("/");
+  if (argc == 2 && std::string_view(argv[1]) == "sftp") return tether::run_sftp("/", false);
   if (argc == 3 && std::string_view(argv[1]) == "resolve") return tether::run_resolve(argv[2]);
   if (argc != 4 && argc != 5) {
     std::fprintf(stderr,

@@ -51,7 +51,8 @@ void ControlServer::signal(const Request& request, Reply& reply) {
   LinkHeader header = header_for(LinkType::kSignal, request);
   header.session = session->id;
   header.value = wanted.number();
-  header.stream = wanted.whole_group() ? 1 : 0;
+  const SignalTo group = wanted.whole_group() ? SignalTo::kGroup : SignalTo::kProcess;
+  header.stream = static_cast<uint32_t>(wanted.foreground() ? SignalTo::kForeground : group);
   port_.send(header);
 }
 

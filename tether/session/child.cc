@@ -68,7 +68,7 @@ void run_session_child(const ChildPlan& plan) {
   }
   if (plan.sftp) {
     ::close_range(STDERR_FILENO + 1, ~0U, 0);
-    ::_exit(run_sftp(plan.user.home));
+    ::_exit(run_sftp(plan.user.home, plan.draft_symlinks));
   }
   if (plan.name != nullptr) {
     ::close_range(STDERR_FILENO + 1, ~0U, 0);

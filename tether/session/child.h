@@ -23,8 +23,9 @@ struct ChildPlan {
   int program_fd = -1;
   const ::tether::v1::Archive* archive = nullptr;
   bool sftp = false;
-  const char* name = nullptr;  // to be resolved
-  std::vector<char*> argv;     // null-terminated; the strings belong to the caller
+  bool draft_symlinks = false;  // of sftp
+  const char* name = nullptr;   // to be resolved
+  std::vector<char*> argv;      // null-terminated; the strings belong to the caller
   std::vector<char*> envp;
   std::string working_dir;
   User user;

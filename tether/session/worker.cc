@@ -142,6 +142,7 @@ ChildPlan plan_archive(const protocol::pb::LaunchSpec& spec) {
   const auto kind = spec.login().kind();
   if (kind == protocol::pb::Login::CHECK) ::_exit(0);  // There is such a user.
   plan.sftp = kind == protocol::pb::Login::SFTP;
+  plan.draft_symlinks = spec.login().draft_symlinks();
   if (kind == protocol::pb::Login::RESOLVE && spec.session().argv_size() == 1) {
     plan.name = spec.session().argv(0).c_str();
   }

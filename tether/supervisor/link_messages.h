@@ -71,7 +71,7 @@ enum class LinkType : uint32_t {
                      // kStdinAck when taken
   kStdinEof = 34,    // session, writer; offset: the writer's end
   kResize = 35,      // session; value: rows << 16 | columns
-  kSignal = 36,      // session; value: number; stream 1: the whole process group; writer: request
+  kSignal = 36,      // session; value: number; stream: SignalTo; writer: request
   kStop = 37,        // value: grace in ms, 0: the configured one; stream: the signal, likewise;
                      // writer: request
   kExitAck = 38,     // session: a client has its end. Of an exec it is the last word of both sides
@@ -136,6 +136,14 @@ enum class LinkPiece : uint32_t {
 };
 inline constexpr size_t kMaxSshLogins = 32;
 inline constexpr size_t kMaxLinkPieces = 1 + 2 * kMaxSshLogins;
+
+// To whom a signal goes.
+enum class SignalTo : uint32_t {
+  kProcess,     // a session's first
+  kGroup,       // that process's group
+  kForeground,  // as a key of its terminal does it: INT, QUIT and TSTP of one that has a terminal;
+                // else as kGroup
+};
 
 // `writer` of a mutating request is its 128-bit id: the supervisor acts once on each, whatever
 // becomes of the link process.

@@ -45,7 +45,7 @@ class Supervisor {
   static constexpr uint64_t kLinkMs = 2;
   static constexpr uint64_t kLinkLatestMs = 100;
   // From an SSH login to the start of the process that waits for the next one: not beside this one.
-  static constexpr uint64_t kSpareLoginMs = 1000;
+  static constexpr uint64_t kSpareLoginMs = 250;
   static constexpr uint64_t kSpareKeptMs = 600000;
   explicit Supervisor(JournalWriter& journal, System& system = kernel_system(),
                       WallClock& clock = kernel_clock(), Programs& programs = kernel_programs())
@@ -220,6 +220,7 @@ class Supervisor {
   void on_launch(const LinkHeader& header, common::UniqueFd spec);
   const char* why_no_exec(int& errno_value) const;
   bool make_room();
+  static bool stop_waiting(Session& session);
   void expire_sessions();
   uint64_t expiry_ms(const Session& session) const;  // 0: never
   void on_helped(const LinkHeader& header, common::UniqueFd file);
@@ -244,6 +245,7 @@ class Supervisor {
   // supervisor_streams.cc
   void on_output(Session& session, uint32_t stream);
   bool hold_output(const Session& session, Output& output);
+  static bool waits_for_writers(const Session& session);
   void look_again_soon();
   void look_again();
   void gather(size_t size);
@@ -357,9 +359,9 @@ class Supervisor {
   void tell_stdin(Session& session, const WriterId& writer, uint64_t offset, bool answers = false);
 
   // supervisor_end.cc
-  void signal_session(Session& session, int number, bool whole_group);
-  void tell_signal_event(const Session& session, int number, bool whole_group,
-                         std::string_view by = {});
+  void signal_session(Session& session, int number, SignalTo to);
+  static bool signal_foreground(const Session& session, int number);
+  void tell_signal_event(const Session& session, int number, SignalTo to, std::string_view by = {});
   void on_signal_request(Session& session, const LinkHeader& header);
   void send_stop_signal(std::string_view by = {});
   // `signal` 0: the configured one. `by`: who wants it, where that is no request.

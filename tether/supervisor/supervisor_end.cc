@@ -1,6 +1,7 @@
 // Signals, stopping, and when the containerVM's life is over.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,25 +10,34 @@
 #include "tether/supervisor/supervisor.h"
 
 namespace tether {
-void Supervisor::signal_session(Session& session, int number, bool whole_group) {
+// The kernel knows which group that is.
+bool Supervisor::signal_foreground(const Session& session, int number) {
+  const bool typed = number == SIGINT || number == SIGQUIT || number == SIGTSTP;
+  return typed && session.tty && session.input &&
+         ::ioctl(session.input.get(), TIOCSIG, number) == 0;
+}
+
+void Supervisor::signal_session(Session& session, int number, SignalTo to) {
   // Its process may have said who it is, and is not executed yet.
   if (session.pid == 0 && session.status && &session != primary_) on_status(session);
   if (number < 1 || number >= NSIG || session.reaped) return;
   // Even before there is a process: whoever prepares it is in the group too.
-  if (whole_group && number == SIGKILL && &session == primary_ &&
+  if (to != SignalTo::kProcess && number == SIGKILL && &session == primary_ &&
       system_.write_group(container_cgroup_.get(), "cgroup.kill", "1") == 0) {
     return;
   }
-  if (session.pid > 0) system_.signal(whole_group ? -session.pid : session.pid, number);
+  if (session.pid <= 0) return;
+  if (to == SignalTo::kForeground && signal_foreground(session, number)) return;
+  system_.signal(to == SignalTo::kProcess ? session.pid : -session.pid, number);
 }
 
-void Supervisor::tell_signal_event(const Session& session, int number, bool whole_group,
+void Supervisor::tell_signal_event(const Session& session, int number, SignalTo to,
                                    std::string_view by) {
   protocol::JournalRecord record;
   record.kind = protocol::EventKind::kSignal;
   record.session = session.id;
   record.value = static_cast<uint32_t>(number);
-  record.extra = whole_group ? 1 : 0;
+  record.extra = to == SignalTo::kProcess ? 0 : 1;
   record.payload = by;
   event(record);
 }
@@ -36,22 +46,22 @@ void Supervisor::on_signal_request(Session& session, const LinkHeader& header) {
   const auto number = static_cast<int>(header.value);
   if (header.value < 1 || header.value >= NSIG || session.end_announced) return;
   if (!requests_.insert(header.writer)) return;
-  const bool whole_group = header.stream == 1;
-  tell_signal_event(session, number, whole_group);
+  const auto to = static_cast<SignalTo>(std::min(header.stream, 2U));
+  tell_signal_event(session, number, to);
   if (&session == primary_ && stopped_by_hand(number)) {
     restarts_.cancel();
     if (held_ || restart_at_ms_ != 0) return end_unlaunched(number);
     thaw();
   }
-  signal_session(session, number, whole_group);
+  signal_session(session, number, to);
 }
 
 void Supervisor::send_stop_signal(std::string_view by) {
   const auto wanted = stop_signal_ != 0 ? stop_signal_ : boot_.config.primary().stop_signal();
   const int number = wanted == 0 || wanted >= NSIG ? SIGTERM : static_cast<int>(wanted);
-  tell_signal_event(*primary_, number, false, by);
+  tell_signal_event(*primary_, number, SignalTo::kProcess, by);
   if (held_ || restart_at_ms_ != 0) return end_unlaunched(number);
-  signal_session(*primary_, number, false);
+  signal_session(*primary_, number, SignalTo::kProcess);
 }
 
 // Asked for again, the shorter grace holds.

@@ -147,11 +147,22 @@ void Supervisor::introduce_all() {
 uint64_t Supervisor::expiry_ms(const Session& session) const {
   if (session.kind != Session::Kind::kExec || session.over || session.attached != 0) return 0;
   if (session.end_announced) return std::max(session.ended_ms, session.unattended_ms) + kKeptMs;
-  return session.transient && !session.reaped ? session.unattended_ms + kTransientMs : 0;
+  return session.transient ? session.unattended_ms + kTransientMs : 0;
+}
+
+// Of one that has ended but for what it has left running. True: there was something to give up.
+bool Supervisor::stop_waiting(Session& session) {
+  bool waited = false;
+  for (Output& output : session.outputs) {
+    if (output.ended) continue;
+    output.discard = output.ended = waited = true;
+  }
+  return waited;
 }
 
 void Supervisor::expire_sessions() {
   const uint64_t now = system_.now_ms();
+  bool given_up = false;
   next_expiry_ms_ = 0;
   for (Session& session : sessions_) {
     uint64_t expiry = expiry_ms(session);
@@ -161,11 +172,14 @@ void Supervisor::expire_sessions() {
       continue;
     }
     if (now >= expiry) {
-      signal_session(session, SIGKILL, false);
+      if (session.reaped) given_up |= stop_waiting(session);
+      signal_session(session, SIGKILL, SignalTo::kProcess);
       expiry = now + kKillAgainMs;  // Perhaps it is being launched still.
     }
     if (next_expiry_ms_ == 0 || expiry < next_expiry_ms_) next_expiry_ms_ = expiry;
   }
+  if (!given_up) return;
+  for (Session& session : sessions_) after_end(session);  // which comes here again
 }
 
 // The file says what is to be done, or takes what is found out: its bytes are the helper's.

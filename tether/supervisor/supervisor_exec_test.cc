@@ -160,10 +160,14 @@ TEST_F(ExecTest, SignalsGoToTheProcessOrItsGroupOnceEach) {
   wanted = message(LinkType::kSignal, session, SIGHUP, 12);
   wanted.stream = 1;
   say(wanted);
-  const std::vector<std::pair<pid_t, int>> expected = {{pid, SIGUSR1}, {-pid, SIGHUP}};
+  wanted = message(LinkType::kSignal, session, SIGINT, 13);
+  wanted.stream = 2;  // of a terminal that it has not
+  say(wanted);
+  const std::vector<std::pair<pid_t, int>> expected = {
+      {pid, SIGUSR1}, {-pid, SIGHUP}, {-pid, SIGINT}};
   EXPECT_EQ(system_.signals, expected);
   const auto told = events(hear(), EventKind::kSignal);
-  ASSERT_EQ(told.size(), 2U) << "the first went to the former link process too";
+  ASSERT_EQ(told.size(), 3U) << "the first went to the former link process too";
   EXPECT_EQ(told[0].header.value, static_cast<uint32_t>(SIGUSR1));
   EXPECT_EQ(told[1].header.value, static_cast<uint32_t>(SIGHUP));
   EXPECT_EQ(told[1].header.writer[1], 1U);

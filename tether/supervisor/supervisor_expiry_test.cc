@@ -1,4 +1,6 @@
 // How long execs' rows are kept, and who ends with his client.
+#include <fcntl.h>
+
 #include <cerrno>
 
 #include "tether/supervisor/supervisor_fixture.h"
@@ -109,6 +111,51 @@ TEST_F(ExpiryTest, AnEndThatAClientIsReadingDoesNotExpire) {
   EXPECT_TRUE(hear(LinkType::kGone).empty());
   system_.now += 2;
   EXPECT_EQ(hear(LinkType::kGone).size(), 1U);
+}
+
+// As sshd does it, and `vch exec` does not.
+TEST_F(ExpiryTest, ATransientOneWaitsForWhatItsProcessHasLeftRunningWhileThereIsAClient) {
+  boot_running();
+  const uint32_t session = exec(7, kSessionTransient);
+  auto& launched = newest();
+  const pid_t pid = run_newest();
+  say(message(LinkType::kAttached, session, 1));
+  common::UniqueFd left(::fcntl(launched.fds.at(1).get(), F_DUPFD_CLOEXEC, 3));
+  end(pid, launched, 3 << 8);
+  system_.now += 1000000;
+  EXPECT_TRUE(hear(LinkType::kExit).empty());
+  ASSERT_EQ(::write(left.get(), "late", 4), 4);
+  EXPECT_EQ(hear(LinkType::kHead).size(), 1U);
+  left.reset();
+  const auto heard = hear(LinkType::kExit);
+  ASSERT_EQ(heard.size(), 1U);
+  EXPECT_EQ(heard[0].header.value, 3U);
+}
+
+TEST_F(ExpiryTest, WhatSeveralHaveLeftRunningIsNotWaitedForWithoutAClient) {
+  boot_running();
+  std::vector<common::UniqueFd> left;
+  for (uint64_t i = 1; i <= 3; ++i) {
+    ASSERT_NE(exec(i, kSessionTransient), 0U);
+    auto& launched = newest();
+    const pid_t pid = run_newest();
+    left.emplace_back(::fcntl(launched.fds.at(1).get(), F_DUPFD_CLOEXEC, 3));
+    end(pid, launched, 0);
+  }
+  system_.now += 14000;
+  EXPECT_TRUE(hear(LinkType::kExit).empty()) << "the client of each may be on its way";
+  system_.now += 1001;
+  EXPECT_EQ(hear(LinkType::kExit).size(), 3U);
+  EXPECT_TRUE(system_.signals.empty()) << "their numbers may be others'";
+  for (const auto& fd : left) {
+    const std::string text(4096, 'x');
+    for (int i = 0; i < 100; ++i) {
+      ASSERT_EQ(::write(fd.get(), text.data(), text.size()), 4096) << i;
+      turn();
+    }
+  }
+  system_.now += 60001;
+  EXPECT_EQ(hear(LinkType::kGone).size(), 3U);
 }
 
 }  // namespace

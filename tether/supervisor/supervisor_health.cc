@@ -34,8 +34,9 @@ void Supervisor::run_health() {
   if (!has_health_ || paused()) return;
   const auto action = health_.on_time(system_.now_ms());
   if (action == HealthMonitor::Action::kKillProbe && probe_ != nullptr) {
-    signal_session(*probe_, SIGKILL, true);
-    signal_session(*probe_, SIGKILL, false);  // which leads no group before it is executed
+    signal_session(*probe_, SIGKILL, SignalTo::kGroup);
+    signal_session(*probe_, SIGKILL,
+                   SignalTo::kProcess);  // which leads no group before it is executed
   }
   if (action != HealthMonitor::Action::kStartProbe) return;
   probe_ = sessions_.add(Session::Kind::kHealth);

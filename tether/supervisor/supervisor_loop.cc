@@ -145,8 +145,8 @@ void Supervisor::on_deadlines() {
   if (dhcp_restart_ms_ != 0 && now >= dhcp_restart_ms_ && start_dhcp() != 0) on_dhcp_death();
   if (kill_at_ms_ != 0 && now >= kill_at_ms_ && primary_ != nullptr) {
     kill_at_ms_ = 0;
-    tell_signal_event(*primary_, SIGKILL, true);
-    signal_session(*primary_, SIGKILL, true);
+    tell_signal_event(*primary_, SIGKILL, SignalTo::kGroup);
+    signal_session(*primary_, SIGKILL, SignalTo::kGroup);
   }
   if (restart_at_ms_ != 0 && now >= restart_at_ms_) {
     launch_again();

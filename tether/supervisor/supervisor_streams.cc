@@ -52,11 +52,17 @@ void Supervisor::look_again() {
 // False: nothing waits in there, or it was waited for long enough.
 bool Supervisor::hold_output(const Session& session, Output& output) {
   if (!is_held(output.source.get(), POLLIN)) return false;
-  if (session.reaped && output.looks++ >= kMostLooks) return false;
+  if (session.reaped && !waits_for_writers(session) && output.looks++ >= kMostLooks) return false;
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, output.source.get(), nullptr);
   output.held = true;  // and still `watched`, as an upgraded agent has it
   look_again_soon();
   return true;
+}
+
+// As sshd does: what a command has left running may have more to say than it had itself, while
+// there is a client. A terminal is taken away with its leader.
+bool Supervisor::waits_for_writers(const Session& session) {
+  return session.transient && !session.tty;
 }
 
 void Supervisor::on_output(Session& session, uint32_t stream) {
@@ -88,7 +94,7 @@ void Supervisor::on_output(Session& session, uint32_t stream) {
       output.watched = false;
     } else if (i == 0 && hold_output(session, output)) {
       return;
-    } else if (session.reaped) {
+    } else if (session.reaped && !waits_for_writers(session)) {
       // Whoever else still holds the other end may write on, into the void: its output is read,
       // never kept.
       output.discard = true;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "common/utf8.h"
 #include "protocol/stage.h"
@@ -20,12 +21,24 @@ constexpr size_t kMaxModes = 1024;
 constexpr size_t kMaxCommand = 128 * 1024;
 // For whoever has been given all input, to do with it what he was to, before he is hung up on.
 constexpr uint64_t kEndMs = 5000;
-constexpr int kHangUps = 1000;  // an answer lies between each two
+constexpr int kMostSignals = 1000;  // an answer lies between each two
+constexpr size_t kMaxEarly = 16;
 
 bool may_set(std::string_view name) {
   static constexpr std::array<std::string_view, 5> kNames = {"LANG", "LANGUAGE", "TZ", "COLORTERM",
                                                              "GIT_PROTOCOL"};
   return name.starts_with("LC_") || std::find(kNames.begin(), kNames.end(), name) != kNames.end();
+}
+
+// OpenSSH's SFTP server takes the two names of SYMLINK in another order than the draft says, and so
+// do we. These clients keep to the draft unless the server's name is OpenSSH's.
+bool keeps_to_draft(ssh_channel channel) {
+  const char* banner = ssh_get_clientbanner(ssh_channel_get_session(channel));
+  const std::string_view client = banner == nullptr ? "" : banner;
+  static constexpr std::array<std::string_view, 3> kNames = {"AsyncSSH", "libssh_", "WinSCP"};
+  return std::any_of(kNames.begin(), kNames.end(), [client](std::string_view name) {
+    return client.find(name) != std::string_view::npos;
+  });
 }
 
 // Of "TERM", as RFC 4254 names them; 0: it is none.
@@ -37,15 +50,18 @@ int signal_number(std::string_view name) {
   return 0;
 }
 
-// As often as it takes: one that has not started yet cannot be signalled.
-void send_hang_up(SshServices& services, uint32_t session, int tries) {
+// To the process group, or the terminal's foreground. As often as it takes: a session that has not
+// started yet cannot be signalled.
+void send_signal(SshServices& services, uint32_t session, SessionChannel::Signal signal,
+                 int tries = kMostSignals) {
   SshServices::Request request;
   request.mutable_signal()->set_session(session);
-  request.mutable_signal()->set_number(SIGHUP);
+  request.mutable_signal()->set_number(signal.number);
   request.mutable_signal()->set_whole_group(true);
-  services.ask(std::move(request), [&services, session, tries](const auto& reply) {
+  request.mutable_signal()->set_foreground(signal.foreground);
+  services.ask(std::move(request), [&services, session, signal, tries](const auto& reply) {
     if (reply.failure().errno_value() == EAGAIN && tries > 1) {
-      send_hang_up(services, session, tries - 1);
+      send_signal(services, session, signal, tries - 1);
     }
   });
 }
@@ -109,6 +125,9 @@ bool SessionChannel::start(::tether::v1::Login::Kind kind, const char* command) 
   SshServices::Request request;
   auto& exec = *request.mutable_exec();
   exec.mutable_login()->set_kind(kind);
+  if (kind == ::tether::v1::Login::SFTP) {
+    exec.mutable_login()->set_draft_symlinks(keeps_to_draft(channel()));
+  }
   auto& session = *exec.mutable_session();
   session.set_user(user_);
   session.set_open_stdin(true);
@@ -140,6 +159,7 @@ void SessionChannel::work() {
   stdio_.set_most_held(most_held());
   stdio_.deliver();
   stdio_.pump(stdio_.has_room() && woken());
+  send_early();
   if (!stdio_.over()) return;
   if (!std::exchange(ended_, true)) last_words_ = why_not_started();
   last_words_.erase(0, write(last_words_, true));
@@ -194,19 +214,24 @@ void SessionChannel::resize(int columns, int rows) {
   stdio_.resize(rows_, columns_);
 }
 
-void SessionChannel::signal(int number) {
-  if (number == 0 || stdio_.session() == 0) return;
-  SshServices::Request request;
-  request.mutable_signal()->set_session(stdio_.session());
-  request.mutable_signal()->set_number(static_cast<uint32_t>(number));
-  request.mutable_signal()->set_whole_group(true);
-  services_.ask(std::move(request));
+// Its client may be quicker than the session is there.
+void SessionChannel::signal(int number, bool foreground) {
+  if (number == 0 || !started_ || early_.size() >= kMaxEarly) return;
+  early_.push_back({static_cast<uint32_t>(number), foreground});
+  send_early();
+}
+
+void SessionChannel::send_early() {
+  if (stdio_.session() == 0) return;
+  for (const Signal& each : std::exchange(early_, {})) {
+    send_signal(services_, stdio_.session(), each);
+  }
 }
 
 // As a terminal's line does that is set to it (BRKINT).
 bool SessionChannel::on_break() {
-  if (!tty_ || stdio_.session() == 0) return false;
-  signal(SIGINT);
+  if (!tty_ || !started_) return false;
+  signal(SIGINT, true);
   return true;
 }
 
@@ -214,9 +239,9 @@ bool SessionChannel::on_break() {
 // are. What is about to start hears of it once it has its number; by then we may be gone.
 void SessionChannel::hang_up() {
   if (stdio_.ended()) return;
-  if (stdio_.session() != 0) return send_hang_up(services_, stdio_.session(), kHangUps);
+  if (stdio_.session() != 0) return send_signal(services_, stdio_.session(), {SIGHUP});
   services_.redirect(request_, [&services = services_](const auto& reply) {
-    if (reply.session() != 0) send_hang_up(services, reply.session(), kHangUps);
+    if (reply.session() != 0) send_signal(services, reply.session(), {SIGHUP});
   });
   request_.clear();
 }

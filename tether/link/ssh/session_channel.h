@@ -1,8 +1,10 @@
 // A session of an SSH client: a command, a shell or SFTP, as an exec session of the container's.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "tether/link/ssh/channel.h"
 #include "tether/link/ssh/services.h"
@@ -12,6 +14,11 @@ namespace tether {
 
 class SessionChannel : public SshChannel {
  public:
+  struct Signal {
+    uint32_t number;
+    bool foreground = false;
+  };
+
   // `user`: who has logged in.
   SessionChannel(ssh_channel channel, SshServices& services, std::string user);
   ~SessionChannel() override;
@@ -37,7 +44,8 @@ class SessionChannel : public SshChannel {
   void end();
   void tell_exit(const protocol::StdioExit& exit);
   void resize(int columns, int rows);
-  void signal(int number);
+  void signal(int number, bool foreground = false);
+  void send_early();
   static SessionChannel& of(void* self) { return *static_cast<SessionChannel*>(self); }
   void set_callbacks();
 
@@ -48,7 +56,8 @@ class SessionChannel : public SshChannel {
   bool tty_ = false;
   bool ended_ = false;
   uint16_t rows_ = 0, columns_ = 0;
-  std::string modes_;  // of the client's terminal
+  std::vector<Signal> early_;  // since before it is known which session it is
+  std::string modes_;          // of the client's terminal
   std::map<std::string, std::string> env_;
   std::string request_;     // that is waited for
   std::string last_words_;  // that the client has not taken

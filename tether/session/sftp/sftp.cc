@@ -23,10 +23,10 @@ bool write_all(std::string& bytes) {
 
 }  // namespace
 
-int run_sftp(const std::string& home) {
+int run_sftp(const std::string& home, bool draft_symlinks) {
   if (::chdir(home.c_str()) != 0 && ::chdir("/") != 0) return 1;
   ::umask(022);
-  SftpServer server;
+  SftpServer server(draft_symlinks);
   std::string in;
   std::array<char, 64 * 1024> piece;
   for (;;) {

@@ -8,7 +8,7 @@ namespace tether {
 
 // Serves stdin and stdout until the client's end, with the rights that the process has, which
 // should be the user's. Begins in `home`, or at the root where that cannot be entered. The exit
-// code: 0, or 1 after a client that made no sense.
-int run_sftp(const std::string& home);
+// code: 0, or 1 after a client that made no sense. `draft_symlinks`: see SftpServer.
+int run_sftp(const std::string& home, bool draft_symlinks);
 
 }  // namespace tether

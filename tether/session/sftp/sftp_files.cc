@@ -158,7 +158,9 @@ int apply_attributes(int fd, const std::string& path, const SftpAttributes& want
   const auto failed = [](int result) { return result != 0 ? errno : 0; };
   int first = 0;
   const auto note = [&first](int why) { first = first != 0 ? first : why; };
-  if (wanted.size) {
+  if (wanted.size && !follow) {
+    note(EINVAL);  // A link has no other size, and its target is not meant.
+  } else if (wanted.size) {
     const auto size = static_cast<off_t>(*wanted.size);
     note(failed(fd >= 0 ? ::ftruncate(fd, size) : ::truncate(path.c_str(), size)));
   }

@@ -10,6 +10,20 @@
 #include "tether/session/sftp/sftp_server.h"
 
 namespace tether {
+namespace {
+
+// Where a file system cannot rename without replacing (NFS, some of FUSE): what is not there cannot
+// be replaced but by who comes at the same time.
+int rename_to_nothing(const std::string& from, const std::string& to) {
+  struct stat about {};
+  if (::lstat(to.c_str(), &about) == 0) {
+    errno = EEXIST;
+    return -1;
+  }
+  return ::rename(from.c_str(), to.c_str());
+}
+
+}  // namespace
 
 void SftpServer::attributes(int result, const struct stat& about) {
   if (result != 0) return done(errno);
@@ -69,7 +83,9 @@ void SftpServer::rename(SftpReader& in) {
   const std::string from = in.path();
   const std::string to = in.path();
   if (!in.ok()) return done(EINVAL);
-  done_call(::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE));
+  int failed = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE);
+  if (failed != 0 && errno == EINVAL) failed = rename_to_nothing(from, to);
+  done_call(failed);
 }
 
 void SftpServer::read_link(SftpReader& in) {
@@ -81,11 +97,11 @@ void SftpServer::read_link(SftpReader& in) {
   name(std::string(target, static_cast<size_t>(n)));
 }
 
-// In the order of OpenSSH's, which is not the draft's.
 void SftpServer::symlink(SftpReader& in) {
-  const std::string target = in.path();
-  const std::string path = in.path();
+  std::string target = in.path();
+  std::string path = in.path();
   if (!in.ok()) return done(EINVAL);
+  if (draft_symlinks_) target.swap(path);
   done_call(::symlink(target.c_str(), path.c_str()));
 }
 

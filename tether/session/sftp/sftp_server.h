@@ -16,6 +16,9 @@ class SftpServer {
   static constexpr uint32_t kMaxRead = kMaxPacket - 1024;
   static constexpr uint32_t kMaxHandles = 256;
 
+  // `draft_symlinks`: the client names the link first in SYMLINK, as the draft has it, and what it
+  // leads to then; else the other way round, as OpenSSH's server takes it.
+  explicit SftpServer(bool draft_symlinks = false) : draft_symlinks_(draft_symlinks) {}
   // A whole packet, without its length. False: the client makes no sense.
   bool on_packet(std::string_view packet);
   // The answers so far, to be taken.
@@ -83,6 +86,7 @@ class SftpServer {
   void name(const std::string& path);
   bool dispatch(Type type, SftpReader& in);
 
+  const bool draft_symlinks_;
   std::string out_;
   uint32_t id_ = 0;
   std::array<SftpFile, kMaxHandles> files_;

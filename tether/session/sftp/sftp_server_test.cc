@@ -140,6 +140,26 @@ TEST_F(SftpServerTest, APathWithANulNamesNothing) {
   EXPECT_TRUE(std::filesystem::exists(path) && std::filesystem::exists(directory_ + "/d"));
 }
 
+TEST_F(SftpServerTest, ALinkIsMadeInTheClientsOrder) {
+  const std::string link = directory_ + "/l";
+  auto packet = begin(20);
+  EXPECT_EQ(status(packet.text("to").text(link)), kOk);
+  EXPECT_EQ(std::filesystem::read_symlink(link), "to");
+  SftpServer draft(true);
+  auto other = begin(20);
+  EXPECT_TRUE(draft.on_packet(other.text(link + "2").text("to").bytes()));
+  EXPECT_EQ(std::filesystem::read_symlink(link + "2"), "to");
+}
+
+TEST_F(SftpServerTest, ALinkHasNoSizeToSetAndItsTargetKeepsItsOwn) {
+  const std::string path = file("a", "text");
+  std::filesystem::create_symlink("a", directory_ + "/l");
+  auto packet = begin(200);
+  packet.text("lsetstat@openssh.com").text(directory_ + "/l").u32(1).u64(1);
+  EXPECT_EQ(status(packet), kBadMessage);
+  EXPECT_EQ(std::filesystem::file_size(path), 4U);
+}
+
 TEST_F(SftpServerTest, WhatMakesNoSenseIsAnsweredOrEnds) {
   auto unknown = begin(99);
   EXPECT_EQ(status(unknown), 8U);
