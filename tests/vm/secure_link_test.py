@@ -141,6 +141,11 @@ class SecureLinkTest(VmTest):
         with open(os.path.join(self.directory, "shim.log"), encoding="utf-8") as file:
             return file.read()
 
+    def kill_hosts_end(self):
+        shim = str(inspect(self.container)["Shim"]["Pid"])
+        done = subprocess.run(["pkill", "-KILL", "-P", shim, "-f", "secure-link"], check=False)
+        self.assertEqual(done.returncode, 0, "the process that speaks SSH for the shim")
+
     # -- what it is for ------------------------------------------------------------------------------------------
 
     def test_everything_goes_through_it(self):
@@ -189,6 +194,7 @@ class SecureLinkTest(VmTest):
         threading.Thread(target=feed, daemon=True).start()
         got = b""
         deeds = [deed for _ in range(CUTS) for deed in (line.cut, lambda: kill_shim(self.container))]
+        deeds += [self.kill_hosts_end, lambda: self.assert_ended(vch("restart-link", self.container), 0)]
         for i, deed in enumerate(deeds, 1):
             until = len(content) * i // (len(deeds) + 1)
             while len(got) < until and (piece := exec_.stdout.read1(65536)):

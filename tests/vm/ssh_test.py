@@ -10,6 +10,7 @@ import subprocess
 import threading
 import unittest
 
+from ssh_asyncssh import AsyncsshTests
 from ssh_files import FilesTests
 from ssh_fixture import SshMachineTest, wait_until
 from ssh_kills import KillsTests
@@ -24,7 +25,7 @@ MANY = 100
 LOGINS = 32  # at a time: kMaxSshLogins
 
 
-class SshTest(FilesTests, KillsTests, SshMachineTest):
+class SshTest(AsyncsshTests, FilesTests, KillsTests, SshMachineTest):
     def test_a_command_has_its_streams_its_user_and_its_end(self):
         everything = self.ssh("cat; echo to stderr >&2; exit 7", stdin=b"from\0stdin")
         self.assert_ended(everything, 7, b"from\0stdin", b"to stderr\n")
@@ -185,6 +186,12 @@ class SshTest(FilesTests, KillsTests, SshMachineTest):
         self.assertTrue(get(paths["127.0.0.1"]).endswith(b"\r\n\r\npage\n"))
         self.assertTrue(get(paths["named"]).endswith(b"\r\n\r\npage\n"))
         self.assertEqual(get(paths["none"]), b"")
+        asked = self.ssh("-W", "127.0.0.1:8000", stdin=b"GET /page HTTP/1.0\r\n\r\n")
+        self.assertEqual(asked.returncode, 0)
+        self.assertTrue(asked.stdout.endswith(b"\r\n\r\npage\n"), asked)
+        none = self.run_program("ssh", "-W", "127.0.0.1:1", self.host)
+        self.assertEqual(none.returncode, 255)
+        self.assertIn(b"open failed: connect failed: Connection refused", none.stderr)
         # SOCKS 4A, by name.
         greeting = b"\x04\x01\x1f\x40\x00\x00\x00\x01\x00named\x00"
         self.assertTrue(get(socks, greeting).endswith(b"\r\n\r\npage\n"))
@@ -268,6 +275,11 @@ print(b'interrupted' in read_until(channel, b'interrupted'), channel.recv_exit_s
         nobody = self.run_program("ssh", f"nosuch@{self.host}", "true")
         self.assertEqual(nobody.returncode, 255)
         self.assertIn(b"Permission denied (publickey)", nobody.stderr)
+        for method in ("password", "keyboard-interactive", "hostbased", "gssapi-with-mic", "none"):
+            keyless = self.ssh("-o", f"PreferredAuthentications={method}", "-o", "BatchMode=no",
+                               "-o", "HostbasedAuthentication=yes", "true")
+            self.assertEqual(keyless.returncode, 255, method)
+            self.assertIn(b"Permission denied (publickey)", keyless.stderr, method)
         shown = subprocess.run(["ssh-keygen", "-lf", key], stdout=subprocess.PIPE, check=True)
         digest = shown.stdout.decode().split()[1]
         wait_until(self, "two reasons", lambda: {
