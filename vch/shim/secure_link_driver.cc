@@ -49,11 +49,15 @@ Result<Pair> make_pair_of_sockets() {
 
 }  // namespace
 
-// The process, until it has been reaped.
 struct SecureLink::Login {
   Login(asio::io_context& io, SecureLinkProcess process)
       : pid(process.pid), report(io, process.report.release()) {}
-  pid_t pid;
+  void reap() {
+    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    pid = -1;
+  }
+  pid_t pid;  // -1 once it has been reaped: the number may be somebody else's by now
   asio::posix::stream_descriptor report;
   std::array<char, kMaxReport> piece;
   std::string line;
@@ -82,7 +86,8 @@ void SecureLink::close() {
 }
 
 void SecureLink::end_login() {
-  if (const auto login = std::exchange(login_, nullptr)) ::kill(login->pid, SIGKILL);
+  const auto login = std::exchange(login_, nullptr);
+  if (login && login->pid > 0) ::kill(login->pid, SIGKILL);
 }
 
 Result<Link> SecureLink::open() {
@@ -126,7 +131,7 @@ void SecureLink::watch(const std::shared_ptr<Login>& login) {
 
 // Its report has ended: so has it, or is about to.
 void SecureLink::on_process_end(const std::shared_ptr<Login>& login) {
-  ::waitpid(login->pid, nullptr, 0);
+  login->reap();
   if (login == login_ && !login->said_why) on_failure("its process ended without a word", false);
 }
 
