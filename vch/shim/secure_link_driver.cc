@@ -52,7 +52,10 @@ Result<Pair> make_pair_of_sockets() {
 struct SecureLink::Login {
   Login(asio::io_context& io, SecureLinkProcess process)
       : pid(process.pid), report(io, process.report.release()) {}
-  void reap() {
+  // Does not wait for what the process wants: somebody may have taken it over.
+  void end() {
+    if (pid < 0) return;
+    ::kill(pid, SIGKILL);
     while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }
     pid = -1;
@@ -86,8 +89,7 @@ void SecureLink::close() {
 }
 
 void SecureLink::end_login() {
-  const auto login = std::exchange(login_, nullptr);
-  if (login && login->pid > 0) ::kill(login->pid, SIGKILL);
+  if (const auto login = std::exchange(login_, nullptr)) login->end();
 }
 
 Result<Link> SecureLink::open() {
@@ -129,9 +131,9 @@ void SecureLink::watch(const std::shared_ptr<Login>& login) {
                                 });
 }
 
-// Its report has ended: so has it, or is about to.
+// Its report has ended: so has it, or is about to, if it is honest.
 void SecureLink::on_process_end(const std::shared_ptr<Login>& login) {
-  login->reap();
+  login->end();
   if (login == login_ && !login->said_why) on_failure("its process ended without a word", false);
 }
 

@@ -18,6 +18,8 @@ namespace {
 
 constexpr int kKeysFd = 5;
 constexpr const char* kEnds = "end";
+constexpr const char* kFallsSilent = "close the report and stay";
+constexpr const char* kStays = "stay";
 
 int strangers_killed = 0;
 
@@ -66,13 +68,26 @@ TEST_F(SecureLinkDriverTest, AProcessThatHasEndedIsNotKilledLater) {
   EXPECT_EQ(strangers_killed, 0);
 }
 
+TEST_F(SecureLinkDriverTest, AProcessThatClosesItsReportAndStaysIsEnded) {
+  open(kFallsSilent);
+  run_until_it_is_reaped();
+}
+
+TEST_F(SecureLinkDriverTest, WhatIsClosedLeavesNoProcess) {
+  open(kStays);
+  link_->close();
+  EXPECT_FALSE(is_child(0));
+}
+
 }  // namespace
 
 int misbehave() {
   char keys[64] = {};
   if (::read(kKeysFd, keys, sizeof keys - 1) < 0) return 1;
   const std::string_view behaviour = std::string_view(keys).substr(0, std::strcspn(keys, "\n"));
-  return behaviour == kEnds ? 0 : 1;
+  if (behaviour == kFallsSilent) ::close(STDOUT_FILENO);
+  if (behaviour != kEnds) ::pause();
+  return 0;
 }
 
 }  // namespace vch
