@@ -2,15 +2,13 @@
 // its socket, given to ssh for good.
 #include "vch/cli/dial.h"
 
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
 #include <memory>
 
 #include "common/fd_message.h"
-#include "common/io.h"
+#include "vch/cli/stdio_relay.h"
 #include "vch/shim/shim.h"
 
 namespace vch {
@@ -27,35 +25,6 @@ struct Flags {
   bool fdpass = false;
 };
 
-// Where bytes come from and go to; each end closes for itself.
-Status relay(int socket) {
-  std::array<char, 64 * 1024> bytes;
-  std::array<pollfd, 2> waiting = {{{STDIN_FILENO, POLLIN, 0}, {socket, POLLIN, 0}}};
-  // The service's end is ours: what still came for it has nowhere to go.
-  while (waiting[1].fd >= 0) {
-    if (::poll(waiting.data(), waiting.size(), -1) < 0) {
-      if (errno == EINTR) continue;  // what it told before is of the past
-      return errno_error("poll");
-    }
-    for (pollfd& from : waiting) {
-      if (from.fd < 0 || from.revents == 0) continue;
-      const bool up = from.fd == STDIN_FILENO;
-      const ssize_t size = ::read(from.fd, bytes.data(), bytes.size());
-      if (size < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-      if (size <= 0) {
-        from.fd = -1;
-        if (up) ::shutdown(socket, SHUT_WR);
-        continue;
-      }
-      const std::string_view some(bytes.data(), static_cast<size_t>(size));
-      if (common::write_all(up ? socket : STDOUT_FILENO, some, "stream").has_error()) {
-        return {};  // The other side has gone, which is for it to explain.
-      }
-    }
-  }
-  return {};
-}
-
 // As ssh receives it: a byte of whatever value with the descriptor.
 Status pass(int socket) {
   char byte = 0;
@@ -70,7 +39,7 @@ Status dial(const Context& context, const Flags& flags) {
   ASSIGN_OR_RETURN(const Container container, context.container(container_of(flags.container)));
   ASSIGN_OR_RETURN(const auto socket,
                    connect_service(container, context.program, flags.service, "interactive"));
-  return flags.fdpass ? pass(socket.get()) : relay(socket.get());
+  return flags.fdpass ? pass(socket.get()) : relay_stdio(STDIN_FILENO, STDOUT_FILENO, socket);
 }
 
 }  // namespace
