@@ -1,6 +1,7 @@
 #include "tether/link/link_main.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -96,6 +97,15 @@ void run(boost::asio::io_context& io) {
   }
 }
 
+// Buffers of streams go back to the kernel with their streams. Left to itself the library takes the
+// first that is freed for a sign that more are to come, and keeps megabytes.
+void keep_little_memory() {
+  constexpr int kLarge = 64 * 1024;
+  ::mallopt(M_MMAP_THRESHOLD, kLarge);
+  ::mallopt(M_TRIM_THRESHOLD, kLarge);
+  ::mallopt(M_TOP_PAD, 0);
+}
+
 int give_up(const common::Error& error) {
   std::fprintf(stderr, "tether link: %s\n", error.message().c_str());
   return 1;
@@ -106,6 +116,7 @@ int give_up(const common::Error& error) {
 int link_main() {
   ::signal(SIGPIPE, SIG_IGN);
   ::prctl(PR_SET_DUMPABLE, 0);
+  keep_little_memory();
   try {
     if (const auto entered = enter_sandbox(sandbox()); entered.has_error()) {
       return give_up(entered.error());
