@@ -8,6 +8,7 @@ import contextlib
 import errno
 import functools
 import os
+import queue
 import random
 import signal
 import socket
@@ -234,7 +235,19 @@ class FakeAgent:
             with lock:
                 sock.sendall(struct.pack("<BBHIQ", kind, stream, 0, len(payload), offset) + payload)
 
-        with sock:
+        # Who writes to the process may have to wait until its output is acknowledged, here or by the next one.
+        inputs = queue.SimpleQueue()
+
+        def feed():
+            while (given := inputs.get()) is not None:
+                if given == EOF:
+                    session.close_input()
+                else:
+                    put(ACK, offset=session.take(*given))
+
+        in_thread(feed)
+        with sock, contextlib.ExitStack() as stack:
+            stack.callback(inputs.put, None)
             ended = None
             while True:
                 kind, stream, _, size, offset = struct.unpack("<BBHIQ", read_exactly(sock, 16))
@@ -248,18 +261,17 @@ class FakeAgent:
                     session = self.sessions[number]
                     if session.process is not None:
                         session.resize(rows, columns)
-                    with session.taking:
-                        put(ATTACHED, payload=struct.pack(
-                            "<IIQQQ", number, 4 | (2 if session.input is not None else 0), session.taken, *begins))
+                    put(ATTACHED, payload=struct.pack(
+                        "<IIQQQ", number, 4 | (2 if session.input is not None else 0), session.taken, *begins))
                     with self.lock:
                         self.served.append(sock)
                     ended = in_thread(self.run, session, put, begins)
                 elif kind == DATA:
-                    put(ACK, offset=session.take(offset, payload))
+                    inputs.put((offset, payload))
                 elif kind == ACK:
                     session.outputs[stream - 1].taken(offset)
                 elif kind == EOF:
-                    session.close_input()
+                    inputs.put(EOF)
                 elif kind == RESIZE:
                     session.resize(*struct.unpack("<HH", payload))
                 elif kind == EXIT_ACK:

@@ -12,6 +12,7 @@ KILLS = 500 if FULL else 16
 RINGS = 16  # empty ones that the agent keeps for sessions to come, two descriptors each
 SPARE_LOGIN = 2  # descriptors of the process that waits for the next login, if it does at the moment
 GROWTH = 256  # KiB
+RECORDS = 4200 if FULL else 0  # a few more than the link process remembers of events (4096) and results (1024)
 
 
 class KillsTests:
@@ -46,6 +47,19 @@ class KillsTests:
             client.communicate(timeout=TIMEOUT)
         self.assert_ended(subprocess.run(["ssh", "-F", self.config, "-S", master, "-O", "exit", self.host],
                                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False), 0)
+
+    def fill_records(self):
+        """What is remembered of requests and events is as much as it gets."""
+        self.run_asyncssh(f"""
+process = await conn.create_process('sleep 100000')
+for i in range({RECORDS}):
+    process.send_signal('WINCH')
+    if i % 16 == 0:
+        await conn.run('true')
+process.kill()
+await process.wait_closed()
+print(process.exit_signal[0])
+""", "KILL\n")
 
     def time_of_login(self):
         for _ in range(2):  # The first one has much to wake up.
@@ -88,10 +102,14 @@ class KillsTests:
     def test_clients_that_are_killed_leave_nothing(self):
         chooser = random.Random(3)
         own, processes = self.agent(), self.processes()
+        if RECORDS:
+            self.fill_records()
         # The first ones cost what stays for those to come; the others nothing.
         first = self.after_kills(chooser, own, processes)
         second = self.after_kills(chooser, own, processes)
         most = first["Descriptors"] + SPARE_LOGIN
         wait_until(self, "the end of their descriptors", lambda: self.agent()["Descriptors"] <= most)
-        wait_until(self, "the end of their memory",
+        print(f"before {own['PssKiB']} KiB, after one half {first['PssKiB']}, after the other {second['PssKiB']}",
+              flush=True)
+        wait_until(self, f"the end of their memory, {second['PssKiB']} KiB, at first {first['PssKiB']}",
                    lambda: self.agent()["PssKiB"] <= first["PssKiB"] + GROWTH)
