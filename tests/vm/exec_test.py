@@ -204,7 +204,7 @@ class ExecInOneMachine(VmTest):
 
     def test_the_end_of_one_does_not_wait_for_its_descendants(self):
         script = """
-            (i=0; while echo noise; do i=$((i+1)); echo $i >/tmp/ticks; usleep 20000; done) &
+            (i=0; while echo noise; do i=$((i+1)); echo $i >/tmp/tick; mv /tmp/tick /tmp/ticks; usleep 20000; done) &
             echo done"""
         self.assert_ended(vch("exec", "-u", "0", self.box, "sh", "-c", script), 0)
         ticks = [int(shell(self.box, "cat /tmp/ticks").stdout or 0)]
